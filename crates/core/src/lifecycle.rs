@@ -80,7 +80,7 @@ pub enum Event {
 /// What the object has to do, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Start a container for this boot, unless it runs.
+    /// Destroy whatever container there is, then start one for this boot.
     StartContainer {
         /// The boot.
         boot: BootId,

@@ -101,6 +101,16 @@ fn a_restarted_object_adopts_its_container_or_says_it_is_gone() {
     assert_eq!(orphan.handle(Event::Constructed { container_runs: true }, 1).unwrap(), vec![Effect::Destroy]);
 }
 
+#[test]
+fn a_start_never_adopts_the_container_of_an_earlier_boot() {
+    let mut session = started();
+    session.handle(Event::Alarm, START_MS_MAX).unwrap();
+    session.handle(Event::Start { boot: B }, START_MS_MAX + 1).unwrap();
+    // The object restarts before the failed boot's container was destroyed.
+    let effects = session.handle(Event::Constructed { container_runs: true }, START_MS_MAX + 2).unwrap();
+    assert!(effects.contains(&Effect::StartContainer { boot: B }), "which replaces what runs: {effects:?}");
+}
+
 /// One thing the world does.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -151,7 +161,7 @@ impl World {
         self.now_ms += 1;
         match self.pending.pop_front() {
             Some(Effect::StartContainer { boot }) => {
-                self.container.get_or_insert(boot);
+                self.container = Some(boot);
                 self.send(Event::Ready { boot });
             }
             Some(Effect::OpenLink { boot }) if self.container == Some(boot) => self.send(Event::Ready { boot }),
@@ -176,6 +186,7 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_it_settles_with_no_container_left_behind(steps in prop::collection::vec(step(), 1..60)) {
         let mut world = World {

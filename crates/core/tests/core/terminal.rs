@@ -167,7 +167,7 @@ fn exit_is_told_once_and_last() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))] // each case moves up to 2 MiB
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })] // each case moves up to 2 MiB
     #[test]
     fn a_client_that_comes_and_goes_shows_what_was_written(
         writes in prop::collection::vec((0usize..150_000, any::<bool>(), any::<bool>()), 1..30)
