@@ -215,7 +215,7 @@ impl Registry {
             .args(&container.config.args)
             .env_clear()
             .envs(environment(&container.config, &home.to_string_lossy()))
-            .env("BERTH_AGENT_PORT", port.to_string())
+            .env("BERTH_AGENT_LISTEN", format!("127.0.0.1:{port}"))
             .current_dir(&home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
