@@ -60,6 +60,19 @@ fn own_unified_folder() -> Option<PathBuf> {
     Path::new("/sys/fs/cgroup").join(path).parent().map(Path::to_owned)
 }
 
+/// Removes groups that engines which were killed left behind; one that is in use cannot be removed.
+pub fn sweep(hierarchy: &Hierarchy) {
+    let parents = match hierarchy {
+        Hierarchy::Unified(parent) => vec![parent.clone()],
+        Hierarchy::PerController(root) => vec![root.join("memory"), root.join("pids")],
+    };
+    for entry in parents.into_iter().filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("berth-") {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 impl ControlGroup {
     /// Makes a group named `name` with every limit in force.
     pub fn create(hierarchy: &Hierarchy, name: &str) -> Result<Self> {

@@ -46,8 +46,10 @@ pub fn probe(options: &Options) -> Result<()> {
 }
 
 fn launcher(options: &Options) -> Result<Launcher> {
+    let hierarchy = limits::find_hierarchy();
+    hierarchy.iter().for_each(limits::sweep);
     let init = std::env::current_exe().context("find the engine's own binary")?;
-    Ok(Launcher { init, agent: options.agent.clone(), hierarchy: limits::find_hierarchy() })
+    Ok(Launcher { init, agent: options.agent.clone(), hierarchy })
 }
 
 fn limits_in_force(hierarchy: Option<&Hierarchy>) -> String {

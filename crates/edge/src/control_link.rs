@@ -1,0 +1,66 @@
+//! The control link's edge end: one outgoing WebSocket to the agent, with a heartbeat both ways.
+
+use crate::container::Container;
+use berth_protocol::{
+    agent_http::{CONTROL_PATH, TOKEN_HEADER},
+    control_link::{self, Command, Report},
+    limits::{HEARTBEAT_MS, SILENCE_MS_MAX},
+};
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+};
+use std::{pin::pin, time::Duration};
+use worker::{Delay, WebSocket, WebsocketEvent, console_error};
+
+/// A link that is up; sending on it never blocks.
+#[derive(Clone)]
+pub(crate) struct ControlLink {
+    socket: WebSocket,
+}
+
+impl ControlLink {
+    /// Connects once.
+    pub(crate) async fn open(container: &Container, token: &str) -> Result<Self, String> {
+        let response = container.upgrade(CONTROL_PATH, control_link::SUBPROTOCOL, &[(TOKEN_HEADER, token)]).await?;
+        let status = response.status_code();
+        let socket = response.websocket().ok_or_else(|| format!("the agent answered {status}"))?;
+        socket.accept().map_err(|error| error.to_string())?;
+        Ok(Self { socket })
+    }
+
+    /// Sends a command; a link that is down shows itself as silence.
+    pub(crate) fn send(&self, command: &Command) {
+        let _ = self.socket.send_with_str(control_link::encode(command));
+    }
+
+    /// Hands every report to `take` until the link ends or falls silent.
+    pub(crate) async fn run(&self, mut take: impl AsyncFnMut(Report)) {
+        let Ok(mut events) = self.socket.events() else { return };
+        let mut silent_ms = 0;
+        while silent_ms < SILENCE_MS_MAX {
+            let beat = pin!(Delay::from(Duration::from_millis(HEARTBEAT_MS)));
+            match select(events.next(), beat).await {
+                Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) => {
+                    silent_ms = 0;
+                    let Some(text) = message.text() else { continue };
+                    match control_link::decode::<Report>(&text) {
+                        Ok(report) => take(report).await,
+                        // The container is hostile or of another version: what it says is dropped, the link stays.
+                        Err(error) => console_error!("a report was refused: {error}"),
+                    }
+                }
+                Either::Left(_) => return,
+                Either::Right(_) => {
+                    silent_ms += HEARTBEAT_MS;
+                    self.send(&Command::Heartbeat);
+                }
+            }
+        }
+    }
+
+    /// Closes it.
+    pub(crate) fn close(&self) {
+        let _ = self.socket.close(Some(1000), Some("done"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Builds what runs: the static agent, the engine, the Worker, the page.
+
+use crate::{
+    command::{cargo, program, quiet_step, root, step},
+    tools,
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Rust target of the agent.
+const AGENT_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// The agent's binary.
+pub(crate) fn agent_path() -> PathBuf {
+    target().join(AGENT_TARGET).join("release/berth-agent")
+}
+
+/// The engine's binary.
+pub(crate) fn engine_path() -> PathBuf {
+    target().join("release/berth-engine")
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Everything.
+pub(crate) fn all() -> Result<()> {
+    agent()?;
+    engine()?;
+    worker()?;
+    page()
+}
+
+/// The agent, static.
+pub(crate) fn agent() -> Result<()> {
+    step("agent", &mut cargo(&["build", "--quiet", "--release", "--package", "berth-agent", "--target", AGENT_TARGET]))
+}
+
+/// The engine.
+pub(crate) fn engine() -> Result<()> {
+    step("engine", &mut cargo(&["build", "--quiet", "--release", "--package", "berth-engine"]))
+}
+
+/// The Worker, by worker-build with our own tools.
+pub(crate) fn worker() -> Result<()> {
+    let [wasm_bindgen, worker_build] = tools::crate_tools()?;
+    let node = tools::node()?;
+    let mut command = program(worker_build.path());
+    command
+        .current_dir(root().join("crates/edge"))
+        .arg("--release")
+        .env("WASM_BINDGEN_BIN", wasm_bindgen.path())
+        .env("WASM_OPT_BIN", tools::npm_bin("wasm-opt"))
+        .env("ESBUILD_BIN", tools::npm_bin("esbuild"));
+    if let Some(folder) = node.parent().filter(|folder| folder.is_absolute()) {
+        command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default()));
+    }
+    // It leaves the old build when it fails; without it a failure cannot look like a success.
+    let output = root().join("crates/edge/build/index.js");
+    let _ = fs::remove_file(&output);
+    quiet_step("Worker", &mut command)?;
+    if !output.exists() {
+        bail!("worker-build left no {}", output.display());
+    }
+    Ok(())
+}
+
+/// The page: wasm, its glue, xterm in a chunk of its own, styles, and the shell that names them by hash.
+pub(crate) fn page() -> Result<()> {
+    let [wasm_bindgen, _] = tools::crate_tools()?;
+    let work = target().join("web");
+    let dist = root().join("web/dist");
+    let glue = work.join("glue");
+    step(
+        "page: wasm",
+        &mut cargo(&[
+            "build",
+            "--quiet",
+            "--profile",
+            "wasm",
+            "--package",
+            "berth-web",
+            "--bin",
+            "berth-web",
+            "--target",
+            "wasm32-unknown-unknown",
+        ]),
+    )?;
+    let wasm = target().join("wasm32-unknown-unknown/wasm/berth-web.wasm");
+    let _ = fs::remove_dir_all(&glue);
+    quiet_step(
+        "page: bindings",
+        program(wasm_bindgen.path())
+            .args(["--target", "web", "--no-typescript", "--out-name", "berth", "--out-dir"])
+            .arg(&glue)
+            .arg(wasm),
+    )?;
+    let module = glue.join("berth_bg.wasm");
+    let mut optimise = program(tools::node()?);
+    optimise
+        .arg(tools::npm_bin("wasm-opt"))
+        .args(["-Oz", "--all-features", "--strip-debug", "--strip-producers"])
+        .arg(&module)
+        .arg("-o")
+        .arg(&module);
+    quiet_step("page: optimise", &mut optimise)?;
+    bundle(&glue, &dist)
+}
+
+fn bundle(glue: &Path, dist: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(dist);
+    fs::create_dir_all(dist)?;
+    let meta = glue.join("meta.json");
+    let mut esbuild = program(tools::npm_bin("esbuild"));
+    esbuild
+        .arg("web/js/boot.js")
+        .arg("web/css/app.css")
+        .args(["--bundle", "--splitting", "--format=esm", "--minify", "--target=es2022", "--legal-comments=linked"])
+        .args(["--loader:.wasm=file", "--entry-names=assets/[name].[hash]", "--chunk-names=assets/[name].[hash]"])
+        .args(["--asset-names=assets/[name].[hash]", "--public-path=/", "--log-level=warning"])
+        .arg(format!("--alias:berth-glue={}", glue.join("berth.js").display()))
+        .arg(format!("--alias:berth-wasm={}", glue.join("berth_bg.wasm").display()))
+        .arg(format!("--metafile={}", meta.display()))
+        .arg(format!("--outdir={}", dist.display()));
+    quiet_step("page: bundle", &mut esbuild)?;
+
+    let names: Vec<String> =
+        fs::read_dir(dist.join("assets"))?.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let find = |start: &str, end: &str| {
+        let found = names.iter().find(|name| name.starts_with(start) && name.ends_with(end));
+        found.map(|name| format!("/assets/{name}")).with_context(|| format!("the bundle has no {start}*{end}"))
+    };
+    let shell = fs::read_to_string(root().join("web/index.html"))?;
+    let shell = shell
+        .replace("{{css}}", &find("app.", ".css")?)
+        .replace("{{boot}}", &find("boot.", ".js")?)
+        .replace("{{wasm}}", &find("berth_bg.", ".wasm")?);
+    if shell.contains("{{") {
+        bail!("web/index.html names something the bundle does not have");
+    }
+    fs::write(dist.join("index.html"), shell)?;
+    fs::copy(root().join("web/_headers"), dist.join("_headers"))?;
+    Ok(())
+}
