@@ -5,3 +5,4 @@ pub mod lifecycle;
 pub mod local_sign_in;
 pub mod origin;
 pub mod terminal;
+pub mod terminal_client;

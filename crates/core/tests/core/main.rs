@@ -10,3 +10,4 @@
 
 mod lifecycle;
 mod terminal;
+mod terminal_client;
