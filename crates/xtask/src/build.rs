@@ -13,6 +13,10 @@ use std::{
 /// Rust target of the agent.
 const AGENT_TARGET: &str = "x86_64-unknown-linux-musl";
 
+/// What rustc emits and every target browser has; more would let wasm-opt use what some lack.
+const WASM_FEATURES: [&str; 6] =
+    ["mutable-globals", "sign-ext", "nontrapping-float-to-int", "bulk-memory", "multivalue", "reference-types"];
+
 /// The agent's binary.
 pub(crate) fn agent_path() -> PathBuf {
     target().join(AGENT_TARGET).join("release/berth-agent")
@@ -103,7 +107,8 @@ pub(crate) fn page() -> Result<()> {
     let mut optimise = program(tools::node()?);
     optimise
         .arg(tools::npm_bin("wasm-opt"))
-        .args(["-Oz", "--all-features", "--strip-debug", "--strip-producers"])
+        .args(["-Oz", "--strip-debug", "--strip-producers"])
+        .args(WASM_FEATURES.map(|feature| format!("--enable-{feature}")))
         .arg(&module)
         .arg("-o")
         .arg(&module);

@@ -18,7 +18,7 @@ use nix::{
 };
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, IsTerminal, Read},
+    io::{BufRead, BufReader, Read},
     net::TcpListener,
     os::unix::{fs::DirBuilderExt, process::CommandExt},
     path::{Path, PathBuf},
@@ -343,11 +343,9 @@ fn listen_for_signals(signals: SigSet, sender: Sender<Happening>) {
 }
 
 fn listen_for_enter(sender: Sender<Happening>) {
-    if !std::io::stdin().is_terminal() {
-        return;
-    }
     std::thread::spawn(move || {
         let mut byte = [0];
+        // The end of the input (no terminal, no pipe) only ends this.
         while std::io::stdin().read(&mut byte).is_ok_and(|length| length > 0) {
             if byte == *b"\n" && sender.send(Happening::NewLink).is_err() {
                 return;
