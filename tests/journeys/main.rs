@@ -1,5 +1,7 @@
 //! Journeys: what a user does, on the whole product. One stack for all, a browser for each; `cargo xtask e2e [--list] [NAME]`.
 
+#![allow(clippy::indexing_slicing, reason = "serde_json answers `Null` for what is missing")]
+
 mod containment;
 mod first_session;
 mod refusals;

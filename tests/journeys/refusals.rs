@@ -106,9 +106,11 @@ pub(crate) async fn stranger_sees_nothing(world: &World) -> Result<()> {
     let port = world.port();
     let host = format!("Host: 127.0.0.1:{port}");
     ensure!(request(port, "GET", "/health", &[&host], b"")?.status == 200);
-    for path in ["/api/me", "/api/sessions", "/api/events", "/api/nothing", "/index.html", "/wrangler.toml"] {
+    for path in ["/api/me", "/api/sessions", "/api/nothing", "/index.html", "/wrangler.toml"] {
         expect(&request(port, "GET", path, &[&host], b"")?, 401, "sign_in_required")?;
     }
+    let origin = format!("Origin: {}", world.stack.origin);
+    expect(&request(port, "GET", "/api/events", &[&host, &origin], b"")?, 401, "sign_in_required")?;
     for path in ["/", "/app", "/setup", "/app/s/0b9f7f2e-3c1d-4e5f-8a6b-7c8d9e0f1a2b"] {
         let answer = request(port, "GET", path, &[&host], b"")?;
         ensure!(answer.status == 401, "{path}: {answer:?}");

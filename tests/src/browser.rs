@@ -70,15 +70,15 @@ impl Driver {
             "--disable-sync",
             "--force-prefers-reduced-motion",
         ];
-        let mut options = json!({});
+        let mut options = serde_json::Map::new();
         match viewport {
             Viewport::Desktop => args.push("--window-size=1440,900"),
             Viewport::Phone => {
                 let metrics = json!({ "width": 390, "height": 844, "pixelRatio": 3.0, "touch": true, "mobile": true });
-                options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
+                options.insert("mobileEmulation".to_owned(), json!({ "deviceMetrics": metrics }));
             }
         }
-        options["args"] = json!(args);
+        options.insert("args".to_owned(), json!(args));
         let capabilities = json!({
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },

@@ -8,7 +8,7 @@ use berth_protocol::{
     terminal_frame::{AgentFrame, ClientFrame, SUBPROTOCOL, Size},
 };
 use js_sys::{ArrayBuffer, Uint8Array};
-use std::{cell::RefCell, rc::Rc};
+use std::{any::Any, cell::RefCell, rc::Rc};
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{BinaryType, MessageEvent, WebSocket};
 
@@ -57,7 +57,8 @@ struct Inner {
 /// A browser socket with its handlers, which go with it.
 struct Connection {
     socket: WebSocket,
-    _handlers: (Closure<dyn FnMut(MessageEvent)>, Closure<dyn FnMut()>),
+    /// Closures that must live as long as the socket.
+    _handlers: Box<dyn Any>,
     _watch: Option<Timer>,
 }
 
@@ -157,7 +158,7 @@ impl SessionSocket {
         let mut inner = self.inner.borrow_mut();
         inner.heard_ms = now_ms();
         inner.retry = None;
-        inner.connection = Some(Connection { socket, _handlers: (on_message, on_close), _watch: watch });
+        inner.connection = Some(Connection { socket, _handlers: Box::new((on_message, on_close)), _watch: watch });
     }
 
     fn received(&self, bytes: &[u8]) {

@@ -288,6 +288,11 @@ fn connect(id: SessionId, stage: SharedStage, signals: Signals) {
     }
     signals.link.set(Some(Link::Connecting));
     signals.ended.set(None);
+    // A session starts to run once per boot, and another boot starts on an empty screen.
+    stage.borrow_mut().early.clear();
+    if let Some(terminal) = screen(&stage) {
+        terminal.reset();
+    }
     let size = screen(&stage).map_or(Size::clamped(COLUMNS_DEFAULT, ROWS_DEFAULT), |terminal| terminal.size());
     let listener = Listener {
         show: {

@@ -3,6 +3,7 @@
 use crate::texts::t;
 use berth_protocol::{limits::PASTE_BYTES_MAX, terminal_frame::Size};
 use js_sys::{Object, Reflect, Uint8Array};
+use std::any::Any;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
 use web_sys::HtmlElement;
 
@@ -54,12 +55,8 @@ pub struct Handlers {
 pub struct TerminalView {
     view: View,
     parsed: Closure<dyn FnMut(f64)>,
-    _handlers: (
-        Closure<dyn FnMut(Uint8Array)>,
-        Closure<dyn FnMut(u16, u16)>,
-        Closure<dyn FnMut(String)>,
-        [Closure<dyn FnMut()>; 2],
-    ),
+    /// Closures that must live as long as the terminal.
+    _handlers: Box<dyn Any>,
 }
 
 impl TerminalView {
@@ -85,7 +82,7 @@ impl TerminalView {
             Reflect::set(&on, &JsValue::from(name), value)?;
         }
         let view: View = open_terminal(host, &on).await?.unchecked_into();
-        Ok(Self { view, parsed, _handlers: (data, resized, title, [refused, copy_refused]) })
+        Ok(Self { view, parsed, _handlers: Box::new((data, resized, title, refused, copy_refused)) })
     }
 
     /// Shows output; `parsed` is reported when the screen has taken it.
