@@ -2,7 +2,7 @@
 
 use crate::{World, finish};
 use anyhow::{Result, ensure};
-use berth_tests::browser::Viewport;
+use berth_tests::{browser::Viewport, stack::Process};
 
 /// One-time link, dashboard, "New session", a prompt; typing, copying, colours.
 pub(crate) async fn open_terminal(world: &World) -> Result<()> {
@@ -99,10 +99,12 @@ pub(crate) async fn ctrl_c_leaves_nothing(world: &World) -> Result<()> {
     let page = world.with_prompt("ctrl_c").await?;
     page.run("trap 'sleep 0.2; exit' HUP TERM; echo armed-$((1))").await?;
     page.until_terminal("armed-1").await?;
+    let processes = world.stack.processes();
+    ensure!(processes.len() >= 4, "engine, runtime and a sandbox run: {processes:#?}");
     world.stack.interrupt()?;
     page.close().await?;
     ensure!(world.stack.wait()?, "it ended well:\n{}", world.stack.logs());
-    let left = world.stack.processes();
+    let left: Vec<_> = processes.into_iter().filter(Process::runs).collect();
     ensure!(left.is_empty(), "left behind: {left:#?}");
     let logs = world.stack.logs();
     ensure!(logs.contains("stopping -> stopped"), "sessions were stopped in order:\n{logs}");

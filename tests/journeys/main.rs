@@ -36,6 +36,13 @@ impl World {
         Ok(page)
     }
 
+    /// A browser on another stack than this world's.
+    pub(crate) async fn elsewhere(&self, name: &str, link: &str) -> Result<Page> {
+        let page = self.driver.page(name, Viewport::Desktop).await?;
+        page.goto(link).await?;
+        Ok(page)
+    }
+
     /// A browser that never signed in.
     pub(crate) async fn stranger(&self, name: &str) -> Result<Page> {
         self.driver.page(name, Viewport::Desktop).await
@@ -91,6 +98,7 @@ const JOURNEYS: &[(&str, Journey)] = journeys![
     refusals::link_works_once,
     refusals::bad_requests_are_named,
     refusals::port_taken_is_named,
+    refusals::unisolated_says_so,
 ];
 
 /// The last one of every run: it ends the stack.
@@ -124,7 +132,7 @@ fn main() -> ExitCode {
 
 /// The one stack, started by whichever journey comes first.
 fn started(world: &OnceLock<Result<World, String>>) -> Result<&World, Failed> {
-    let start = || Ok(World { stack: Stack::start("all")?, driver: Driver::start()? });
+    let start = || Ok(World { stack: Stack::start("all", &[])?, driver: Driver::start()? });
     let world = world.get_or_init(|| start().map_err(|error: anyhow::Error| format!("{error:#}")));
     world.as_ref().map_err(|error| Failed::from(error.clone()))
 }

@@ -2,7 +2,10 @@
 
 use crate::World;
 use anyhow::{Context, Result, ensure};
-use berth_tests::http::{Answer, request};
+use berth_tests::{
+    http::{Answer, request},
+    stack::{Process, Stack},
+};
 
 /// A signed-in client without a browser.
 struct Hand {
@@ -208,5 +211,26 @@ pub(crate) async fn port_taken_is_named(world: &World) -> Result<()> {
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.status.success() && text.contains("is taken") && text.contains("--port"), "{text}");
+    Ok(())
+}
+
+/// Without isolation every page carries a red banner, and a session still works.
+pub(crate) async fn unisolated_says_so(world: &World) -> Result<()> {
+    let stack = Stack::start("unisolated", &["--unisolated"])?;
+    let page = world.elsewhere("unisolated", &stack.link()?).await?;
+    page.until_text("NOT isolated").await?;
+    page.click("New session").await?;
+    page.until_prompt().await?;
+    page.until_text("NOT isolated").await?;
+    page.run("echo works-$((1))").await?;
+    page.until_terminal("works-1").await?;
+    page.screenshot("banner").await?;
+    page.close().await?;
+    let processes = stack.processes();
+    ensure!(processes.len() >= 4, "engine, runtime and a sandbox run: {processes:#?}");
+    stack.interrupt()?;
+    ensure!(stack.wait()?, "it ended well:\n{}", stack.logs());
+    let left: Vec<_> = processes.into_iter().filter(Process::runs).collect();
+    ensure!(left.is_empty(), "left behind: {left:#?}");
     Ok(())
 }

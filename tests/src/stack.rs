@@ -36,13 +36,14 @@ pub struct Stack {
 
 impl Stack {
     /// Starts what was built last and waits for the link.
-    pub fn start(name: &str) -> Result<Self> {
+    pub fn start(name: &str, options: &[&str]) -> Result<Self> {
         let xtask = std::env::var_os("BERTH_XTASK").context("run journeys by `cargo xtask e2e`")?;
         let state = std::env::temp_dir().join(format!("berth-journeys-{name}-{}", std::process::id()));
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut child = Command::new(xtask)
             .args(["dev", "--no-build", "--port", &port.to_string(), "--state"])
             .arg(&state)
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -111,18 +112,55 @@ impl Stack {
         ["runtime.log", "engine.log"].iter().map(|name| tail(&self.state.join("logs").join(name))).collect()
     }
 
-    /// Processes that belong to this stack, by their command lines.
-    pub fn processes(&self) -> Vec<String> {
-        let state = self.state.to_string_lossy().into_owned();
+    /// Every process below `cargo xtask dev` now: engine, runtime, sandboxes and what runs in them.
+    pub fn processes(&self) -> Vec<Process> {
+        let all = Process::all();
+        let mut found: Vec<Process> = Vec::new();
+        let mut parents = vec![lock(&self.child).id()];
+        while let Some(parent) = parents.pop() {
+            for process in all.iter().filter(|process| process.parent == parent) {
+                parents.push(process.pid);
+                found.push(process.clone());
+            }
+        }
+        found
+    }
+}
+
+/// A process, told apart from a later one with the same id by its start time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pid: u32,
+    parent: u32,
+    name: String,
+    started: String,
+}
+
+impl Process {
+    /// Whether it still runs; its parent may have changed.
+    pub fn runs(&self) -> bool {
+        Self::all().iter().any(|other| (other.pid, &other.started) == (self.pid, &self.started))
+    }
+
+    /// Every process of the machine that is no zombie.
+    fn all() -> Vec<Self> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let lines = entries.filter_map(|entry| {
-            let bytes = std::fs::read(entry.path().join("cmdline")).ok()?;
-            Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
-        });
-        let own = std::process::id().to_string();
-        lines
-            .filter(|line| line.contains(&state) && !line.contains(&own) || line.contains(&format!("{state}/")))
-            .collect()
+        entries.filter_map(|entry| Self::read(&entry.path().join("stat"))).collect()
+    }
+
+    fn read(stat: &Path) -> Option<Self> {
+        // `pid (name) state ppid …`, with the start time in field 22; the name may hold anything.
+        let text = std::fs::read_to_string(stat).ok()?;
+        let (pid, rest) = text.split_once(" (")?;
+        let (name, rest) = rest.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        let process = Self {
+            pid: pid.parse().ok()?,
+            parent: fields.get(1)?.parse().ok()?,
+            name: name.to_owned(),
+            started: (*fields.get(19)?).to_owned(),
+        };
+        (*fields.first()? != "Z").then_some(process)
     }
 }
 

@@ -136,7 +136,10 @@ pub fn SessionPage(
     };
     view! {
         <header class="bar">
-            <a class="brand" href="/app" on:click=navigator.link(Route::Dashboard) aria-label=t().back>"‹ " {t().brand}</a>
+            <a class="brand back" href="/app" on:click=navigator.link(Route::Dashboard) aria-label=t().back>
+                <span aria-hidden="true">"‹"</span>
+                <span class="optional">{t().brand}</span>
+            </a>
             <span class="title">{name}</span>
             <Status state link/>
             <span class="grow"></span>

@@ -15,11 +15,14 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use std::{collections::VecDeque, rc::Rc, time::Duration};
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
+
+/// How long a closing connection may take to hear why.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes room for a client; false when there is none, or its grant ran out, or its id is in use.
 pub fn admit(hub: &Shared, grant: Grant) -> bool {
@@ -31,7 +34,7 @@ pub fn admit(hub: &Shared, grant: Grant) -> bool {
         return false;
     }
     let client = grant.client;
-    let slot = ClientSlot { grant, replies: VecDeque::new(), wake: Rc::new(Notify::new()), closing: false };
+    let slot = ClientSlot { grant, replies: VecDeque::new(), wake: Rc::default(), close: Rc::default() };
     hub.clients.insert(client, slot);
     true
 }
@@ -48,14 +51,21 @@ pub async fn serve(socket: Socket, grant: Grant, hub: Shared) {
         };
         hub.reply(client, welcome);
     }
-    let (sink, stream) = socket.split();
+    let (mut sink, stream) = socket.split();
+    let Some(close) = hub.borrow().clients.get(&client).map(|slot| Rc::clone(&slot.close)) else { return };
     let lease = Duration::from_millis(grant.expires_ms.saturating_sub(now_ms()));
-    tokio::select! {
-        () = read_frames(stream, &grant, &hub) => {}
-        () = write_frames(sink, client, &hub) => {}
-        () = tokio::time::sleep(lease) => {}
-    }
+    let access_has_ended = tokio::select! {
+        () = read_frames(stream, &grant, &hub) => false,
+        () = write_frames(&mut sink, client, &hub) => false,
+        () = close.notified() => true,
+        () = tokio::time::sleep(lease) => true,
+    };
     hub.borrow_mut().forget(client);
+    if access_has_ended {
+        let frame = CloseFrame { code: CloseCode::Policy, reason: "access has ended".into() };
+        // A client that does not read gets no explanation.
+        let _ = timeout(CLOSE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
+    }
 }
 
 /// Reads until the connection ends or has been silent for too long.
@@ -139,44 +149,30 @@ fn take(frame: ClientFrame, grant: &Grant, hub: &Shared) {
 }
 
 /// Sends what waits, replies first, output of each terminal in turn; the socket's own pace holds it back.
-async fn write_frames(mut sink: SplitSink<Socket, Message>, client: ClientId, hub: &Shared) {
+async fn write_frames(sink: &mut SplitSink<Socket, Message>, client: ClientId, hub: &Shared) {
     let Some(wake) = hub.borrow().clients.get(&client).map(|slot| Rc::clone(&slot.wake)) else { return };
     loop {
-        match next_batch(client, hub) {
-            Batch::Frames(frames) => {
-                for frame in frames {
-                    if sink.feed(Message::Binary(frame.encode().into())).await.is_err() {
-                        return;
-                    }
-                }
-                if sink.flush().await.is_err() {
-                    return;
-                }
-            }
-            Batch::Nothing => wake.notified().await,
-            Batch::Close => {
-                let frame = CloseFrame { code: CloseCode::Policy, reason: "access has ended".into() };
-                let _ = sink.send(Message::Close(Some(frame))).await;
+        let frames = next_batch(client, hub);
+        if frames.is_empty() {
+            wake.notified().await;
+            continue;
+        }
+        for frame in frames {
+            if sink.feed(Message::Binary(frame.encode().into())).await.is_err() {
                 return;
             }
+        }
+        if sink.flush().await.is_err() {
+            return;
         }
     }
 }
 
-enum Batch {
-    Frames(Vec<AgentFrame>),
-    Nothing,
-    Close,
-}
-
-fn next_batch(client: ClientId, hub: &Shared) -> Batch {
+/// Replies, then one frame of each terminal, so that a flood in one does not starve the others.
+fn next_batch(client: ClientId, hub: &Shared) -> Vec<AgentFrame> {
     let mut hub = hub.borrow_mut();
-    let Some(slot) = hub.clients.get_mut(&client) else { return Batch::Close };
-    if slot.closing {
-        return Batch::Close;
-    }
+    let Some(slot) = hub.clients.get_mut(&client) else { return vec![] };
     let mut frames: Vec<AgentFrame> = slot.replies.drain(..).collect();
-    // One frame of each terminal, so that a flood in one does not starve the others.
     frames.extend(hub.terminals.values_mut().filter_map(|slot| slot.terminal.next_frame(client)));
-    if frames.is_empty() { Batch::Nothing } else { Batch::Frames(frames) }
+    frames
 }

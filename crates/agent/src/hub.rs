@@ -22,6 +22,9 @@ pub type Shared = Rc<RefCell<Hub>>;
 /// Events kept until acknowledged; beyond it the oldest is forgotten, which only costs a line in the timeline.
 const EVENTS_MAX: usize = 1_000;
 
+/// Frames that may wait for one client apart from output; one that sends and never reads is closed.
+const REPLIES_MAX: usize = 1_024;
+
 /// Everything there is.
 #[derive(Debug)]
 pub struct Hub {
@@ -62,12 +65,12 @@ pub struct TerminalSlot {
 pub struct ClientSlot {
     /// What it may do.
     pub grant: Grant,
-    /// Frames that go before output. Bounded: each answers one frame of the client, which waits for its window.
+    /// Frames that go before output, at most [`REPLIES_MAX`].
     pub replies: VecDeque<AgentFrame>,
     /// Wakes its writer.
     pub wake: Rc<Notify>,
-    /// Set to end the connection.
-    pub closing: bool,
+    /// Ends the connection, also while its writer waits for a client that does not read.
+    pub close: Rc<Notify>,
 }
 
 impl Hub {
@@ -87,6 +90,9 @@ impl Hub {
     /// Queues a frame for one client.
     pub fn reply(&mut self, client: ClientId, frame: AgentFrame) {
         if let Some(slot) = self.clients.get_mut(&client) {
+            if slot.replies.len() >= REPLIES_MAX {
+                return slot.close.notify_one();
+            }
             slot.replies.push_back(frame);
             slot.wake.notify_one();
         }
@@ -134,8 +140,7 @@ impl Hub {
     /// Ends the connections that `matches`.
     pub fn close_clients(&mut self, matches: impl Fn(&Grant) -> bool) {
         for slot in self.clients.values_mut().filter(|slot| matches(&slot.grant)) {
-            slot.closing = true;
-            slot.wake.notify_one();
+            slot.close.notify_one();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The control link's edge end: one outgoing WebSocket to the agent, with a heartbeat both ways.
 
-use crate::container::Container;
+use crate::{container::Container, now_ms};
 use berth_protocol::{
     agent_http::{CONTROL_PATH, TOKEN_HEADER},
     control_link::{self, Command, Report},
@@ -12,6 +12,9 @@ use futures_util::{
 };
 use std::{pin::pin, time::Duration};
 use worker::{Delay, WebSocket, WebsocketEvent, console_error};
+
+/// Reports the agent may make between two heartbeats; one that makes more is hostile or broken, and its link is dropped.
+const REPORTS_PER_BEAT_MAX: u32 = 500;
 
 /// A link that is up; sending on it never blocks.
 #[derive(Clone)]
@@ -38,11 +41,20 @@ impl ControlLink {
     pub(crate) async fn run(&self, mut take: impl AsyncFnMut(Report)) {
         let Ok(mut events) = self.socket.events() else { return };
         let mut silent_ms = 0;
+        let (mut beat_started_ms, mut reports) = (now_ms(), 0);
         while silent_ms < SILENCE_MS_MAX {
             let beat = pin!(Delay::from(Duration::from_millis(HEARTBEAT_MS)));
             match select(events.next(), beat).await {
                 Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) => {
                     silent_ms = 0;
+                    if now_ms().saturating_sub(beat_started_ms) > HEARTBEAT_MS {
+                        (beat_started_ms, reports) = (now_ms(), 0);
+                    }
+                    reports += 1;
+                    if reports > REPORTS_PER_BEAT_MAX {
+                        console_error!("the agent reports too much; its link is dropped");
+                        return self.close();
+                    }
                     let Some(text) = message.text() else { continue };
                     match control_link::decode::<Report>(&text) {
                         Ok(report) => take(report).await,

@@ -120,7 +120,7 @@ async fn route(mut request: Request, env: &Env, request_id: RequestId) -> ApiRes
         (Route::Sessions, Method::Post) => sessions_api::create(&mut request, env, caller).await,
         (Route::Sessions, _) => sessions_api::list(env, caller).await,
         (Route::Session(id), Method::Patch) => sessions_api::rename(&mut request, env, caller, id).await,
-        (Route::Session(id), Method::Delete) => sessions_api::ask(env, caller, id, "/delete").await,
+        (Route::Session(id), Method::Delete) => sessions_api::delete(env, caller, id).await,
         (Route::Session(id), _) => sessions_api::ask(env, caller, id, "/read").await,
         (Route::Start(id), _) => sessions_api::ask(env, caller, id, "/start").await,
         (Route::Stop(id), _) => sessions_api::ask(env, caller, id, "/stop").await,

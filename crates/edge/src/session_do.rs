@@ -62,8 +62,6 @@ struct Record {
     lifecycle: Lifecycle,
     /// The boot token; worth nothing outside the running container.
     token: String,
-    /// The last agent event that was handled, and its boot.
-    handled: Option<(BootId, u64)>,
 }
 
 /// One session.
@@ -79,13 +77,21 @@ struct Shell {
     link: RefCell<Option<(BootId, ControlLink)>>,
     /// The boot that a link task works for, so that there is one at most.
     linking: Cell<Option<BootId>>,
+    /// The last agent event that was handled, and its boot. Not stored: handling one again is harmless.
+    handled: Cell<Option<(BootId, u64)>>,
 }
 
 impl DurableObject for SessionObject {
     fn new(state: State, env: Env) -> Self {
         let record = load(&state);
-        let shell =
-            Shell { state, env, record: RefCell::new(record), link: RefCell::default(), linking: Cell::new(None) };
+        let shell = Shell {
+            state,
+            env,
+            record: RefCell::new(record),
+            link: RefCell::default(),
+            linking: Cell::new(None),
+            handled: Cell::new(None),
+        };
         let shell = Rc::new(shell);
         Shell::constructed(&shell);
         Self { shell }
@@ -172,7 +178,6 @@ impl Shell {
             members: vec![(call.owner, Role::Owner)],
             lifecycle: Lifecycle::new(call.created_ms),
             token: String::new(),
-            handled: None,
         };
         self.store(record)?;
         self.publish().await;
@@ -349,10 +354,14 @@ impl Shell {
                 Err(cause) => Err(cause),
             };
             if let Ok(link) = opened {
-                pause_ms = CONNECT_RETRY_MS;
+                let opened_ms = now_ms();
                 *shell.link.borrow_mut() = Some((boot, link.clone()));
                 link.run(async |report| Self::take_report(&shell, boot, &link, report).await).await;
                 shell.link.take();
+                // A link that is dropped again and again is not hurried.
+                if now_ms().saturating_sub(opened_ms) > RECONNECT_MS_MAX {
+                    pause_ms = CONNECT_RETRY_MS;
+                }
             }
             Delay::from(Duration::from_millis(pause_ms)).await;
             let starting = record.lifecycle.state == SessionState::Starting;
@@ -376,7 +385,7 @@ impl Shell {
                     if event == AgentEvent::Drained {
                         let _ = Self::handle(shell, Event::Drained { boot }).await;
                     }
-                    shell.mark_handled(boot, seq);
+                    shell.handled.set(Some((boot, seq)));
                 }
                 link.send(&Command::Ack { seq });
             }
@@ -385,17 +394,7 @@ impl Shell {
     }
 
     fn is_new(&self, boot: BootId, seq: u64) -> bool {
-        let handled = self.record().and_then(|record| record.handled);
-        handled.is_none_or(|(of, last)| of != boot || seq > last)
-    }
-
-    fn mark_handled(&self, boot: BootId, seq: u64) {
-        if let Some(mut record) = self.record() {
-            record.handled = Some((boot, seq));
-            if let Err(error) = self.store(record) {
-                console_error!("store an event's number: {error:?}");
-            }
-        }
+        self.handled.get().is_none_or(|(of, last)| of != boot || seq > last)
     }
 
     fn drain(&self, boot: BootId) {

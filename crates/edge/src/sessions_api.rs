@@ -16,7 +16,7 @@ use berth_protocol::{
     terminal_frame,
 };
 use std::collections::HashMap;
-use worker::{Env, Request, Response};
+use worker::{Env, Request, Response, ResponseBuilder};
 
 /// `GET /api/sessions`.
 pub(crate) async fn list(env: &Env, caller: Caller) -> ApiResult<Response> {
@@ -56,6 +56,20 @@ pub(crate) async fn rename(request: &mut Request, env: &Env, caller: Caller, id:
 /// Whatever needs no body: the object decides.
 pub(crate) async fn ask(env: &Env, caller: Caller, id: SessionId, path: &str) -> ApiResult<Response> {
     object_call::call(&session_object(env, id)?, caller, path, &()).await
+}
+
+/// `DELETE /api/sessions/{id}`. A session whose object was never made (its creation was cut short) leaves the index.
+pub(crate) async fn delete(env: &Env, caller: Caller, id: SessionId) -> ApiResult<Response> {
+    let answer = ask(env, caller, id, "/delete").await?;
+    if answer.status_code() != ErrorCode::NotFound.status() {
+        return Ok(answer);
+    }
+    let index = IndexDb::new(env)?;
+    let left = index.sessions_of(caller.identity.user).await?.into_iter().find(|session| session.id == id);
+    let Some(left) = left else { return Ok(answer) };
+    authorize(Some(&caller.identity), Action::DeleteSession, Resource::Session(Some(left.role)))?;
+    index.remove_session(id).await?;
+    Ok(ResponseBuilder::new().with_status(202).from_json(&left)?)
 }
 
 /// `GET /api/sessions/{id}/attach`: the object's 101 is the container's, passed through.

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Bytes of memory of one sandbox, its private file system included (that lives in memory).
@@ -20,6 +21,9 @@ pub const OPEN_FILES_MAX: u64 = 65_536;
 pub const SANDBOXES_MAX: u32 = 64;
 
 const _: () = assert!(DISK_BYTES_MAX < MEMORY_BYTES_MAX);
+
+/// Tells probes of one process apart.
+static PROBES: AtomicU32 = AtomicU32::new(0);
 
 /// Where control groups can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +49,7 @@ pub fn find_hierarchy() -> Option<Hierarchy> {
         root.join("memory/memory.limit_in_bytes").exists().then(|| Hierarchy::PerController(root.to_owned())),
     ];
     candidates.into_iter().flatten().find(|hierarchy| {
-        let probe = format!("berth-probe-{}", std::process::id());
+        let probe = format!("{}-probe-{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed));
         ControlGroup::create(hierarchy, &probe).is_ok()
     })
 }
@@ -60,14 +64,17 @@ fn own_unified_folder() -> Option<PathBuf> {
     Path::new("/sys/fs/cgroup").join(path).parent().map(Path::to_owned)
 }
 
-/// Removes groups that engines which were killed left behind; one that is in use cannot be removed.
+/// Removes groups (`berth-<engine's pid>-<slot>`) whose engine is gone; one that is in use cannot be removed.
 pub fn sweep(hierarchy: &Hierarchy) {
     let parents = match hierarchy {
         Hierarchy::Unified(parent) => vec![parent.clone()],
         Hierarchy::PerController(root) => vec![root.join("memory"), root.join("pids")],
     };
     for entry in parents.into_iter().filter_map(|parent| fs::read_dir(parent).ok()).flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("berth-") {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let engine = name.strip_prefix("berth-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        // A live engine's group may be empty because its sandbox is about to enter it.
+        if engine.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = fs::remove_dir(entry.path());
         }
     }

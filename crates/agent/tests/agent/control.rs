@@ -6,6 +6,7 @@ use berth_protocol::{
     control_link::{AgentEvent, Command, Report},
 };
 use nix::sys::signal::{Signal, kill};
+use tokio_tungstenite::tungstenite::Message;
 
 async fn event(link: &mut crate::running::Link) -> (u64, AgentEvent) {
     loop {
@@ -45,6 +46,34 @@ async fn a_user_is_closed_at_once_and_others_stay() {
     staying.until("here\r\n").await;
     link.send(&Command::CloseClient { client: staying.grant.client }).await;
     assert!(staying.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_user_who_does_not_read_is_closed_at_once_too() {
+    let agent = Agent::start().await;
+    let mut link = agent.link().await;
+    let mut stalled = agent.client(Role::Editor).await;
+    stalled.type_text("yes\r").await;
+    stalled.until("y\r\ny\r\n").await;
+    // It stops reading here; its window and the socket fill up, and the agent's writer waits.
+    link.send(&Command::CloseUser { user: stalled.grant.user }).await;
+    assert!(stalled.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_and_never_reads_is_closed() {
+    let agent = Agent::start().await;
+    let client = agent.client(Role::Editor).await;
+    let (mut sink, _unread) = futures_util::StreamExt::split(client.socket);
+    let flood = async {
+        loop {
+            let ping = berth_protocol::terminal_frame::ClientFrame::Ping { token: 1 }.encode();
+            if futures_util::SinkExt::send(&mut sink, Message::Binary(ping.into())).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), flood).await.expect("the agent ends it");
 }
 
 /// A program that ignores everything but KILL, and one that left its session.

@@ -100,6 +100,7 @@ fn first_process(channel: Channel, spec: &Spec, mut agent: File) -> Result<()> {
     let prepared = (|| {
         root_fs::set_up(&mut agent)?;
         sethostname("berth").context("set the host name")?;
+        prctl::set_name(c"berth-init").context("name PID 1")?;
         for (resource, limit) in [
             (Resource::RLIMIT_NPROC, PROCESSES_MAX),
             (Resource::RLIMIT_NOFILE, OPEN_FILES_MAX),

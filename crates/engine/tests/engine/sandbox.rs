@@ -248,3 +248,39 @@ fn a_signal_reaches_the_agent() {
     sandbox.signal(15).unwrap();
     assert_eq!(process.wait(), 5);
 }
+
+/// The engine's binary where every user may run it.
+fn shared_engine() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("berth-shared-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("berth-engine");
+    if !path.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_berth-engine"), &path).unwrap();
+    }
+    path
+}
+
+#[test]
+fn an_ordinary_user_can_isolate_sandboxes_too() {
+    let mut command = std::process::Command::new("setpriv");
+    if nix::unistd::geteuid().is_root() {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    let output = command.arg(shared_engine()).args(["probe", "--agent", "/bin/sh"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("sandboxes are isolated"), "{text}");
+}
+
+#[test]
+fn where_namespaces_are_refused_the_ways_out_are_named() {
+    let script = format!(
+        "echo 0 > /proc/sys/user/max_user_namespaces && exec {} probe --agent /bin/sh",
+        shared_engine().display()
+    );
+    let output = std::process::Command::new("unshare").args(["-Ur", "sh", "-c", &script]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "nothing starts without isolation");
+    for way_out in ["max_user_namespaces", "--engine docker", "--unisolated"] {
+        assert!(text.contains(way_out), "{text}");
+    }
+}
