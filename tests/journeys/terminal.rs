@@ -20,6 +20,8 @@ pub(crate) async fn full_screen_program(world: &World) -> Result<()> {
     page.until_terminal("load average").await?;
     page.screenshot("top").await?;
     page.keys("q").await?;
+    // Whatever is typed before it has ended is top's.
+    page.until("top has ended", "berthTerminal.text().trimEnd().endsWith('$')").await?;
     page.run("echo done-$((3))").await?;
     page.until_terminal("done-3").await?;
     finish(page).await

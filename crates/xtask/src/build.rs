@@ -7,6 +7,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
 };
 
@@ -49,8 +50,50 @@ pub(crate) fn engine() -> Result<()> {
     step("engine", &mut cargo(&["build", "--quiet", "--release", "--package", "berth-engine"]))
 }
 
-/// The Worker, by worker-build with our own tools.
+/// The Worker, if anything it is made of has changed.
 pub(crate) fn worker() -> Result<()> {
+    let output = root().join("crates/edge/build/index.js");
+    unless_unchanged("Worker", &["crates/protocol", "crates/core", "crates/edge"], &output, build_worker)
+}
+
+/// The page, if anything it is made of has changed.
+pub(crate) fn page() -> Result<()> {
+    let output = root().join("web/dist/index.html");
+    unless_unchanged("page", &["crates/protocol", "crates/core", "web"], &output, build_page)
+}
+
+/// wasm-opt takes seconds and cargo cannot tell whether it must run: a fingerprint of all inputs can.
+fn unless_unchanged(name: &str, folders: &[&str], output: &Path, build: fn() -> Result<()>) -> Result<()> {
+    let stamp = target().join(format!("berth-{}.stamp", name.to_lowercase()));
+    let mut hasher = DefaultHasher::new();
+    let shared = ["Cargo.toml", "Cargo.lock", "package-lock.json", "rust-toolchain.toml", "crates/xtask/src/build.rs"];
+    for path in shared.iter().chain(folders) {
+        fingerprint(&root().join(path), &mut hasher)?;
+    }
+    let wanted = hasher.finish().to_string();
+    if output.exists() && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(&stamp);
+    build()?;
+    Ok(fs::write(stamp, wanted)?)
+}
+
+fn fingerprint(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    if path.is_dir() {
+        let mut entries: Vec<PathBuf> = fs::read_dir(path)?.flatten().map(|entry| entry.path()).collect();
+        entries.sort();
+        // What a build makes is no input of it.
+        entries.retain(|entry| !entry.ends_with("build") && !entry.ends_with("dist") && !entry.ends_with("tests"));
+        return entries.iter().try_for_each(|entry| fingerprint(entry, hasher));
+    }
+    path.hash(hasher);
+    fs::read(path).with_context(|| format!("read {}", path.display()))?.hash(hasher);
+    Ok(())
+}
+
+/// By worker-build with our own tools.
+fn build_worker() -> Result<()> {
     let [wasm_bindgen, worker_build] = tools::crate_tools()?;
     let node = tools::node()?;
     let mut command = program(worker_build.path());
@@ -73,8 +116,8 @@ pub(crate) fn worker() -> Result<()> {
     Ok(())
 }
 
-/// The page: wasm, its glue, xterm in a chunk of its own, styles, and the shell that names them by hash.
-pub(crate) fn page() -> Result<()> {
+/// Wasm, its glue, xterm in a chunk of its own, styles, and the shell that names them by hash.
+fn build_page() -> Result<()> {
     let [wasm_bindgen, _] = tools::crate_tools()?;
     let work = target().join("web");
     let dist = root().join("web/dist");
