@@ -66,7 +66,9 @@ fn descendants(root: Pid) -> BTreeSet<Pid> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // A program's name may be cut in the middle of a character.
+        let Ok(stat) = fs::read(entry.path().join("stat")) else { continue };
+        let stat = String::from_utf8_lossy(&stat);
         // `pid (name) state ppid …`; the name may hold anything, so read from its last parenthesis.
         let mut fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ')).into_iter().flatten();
         let (state, parent) = (fields.next(), fields.next().and_then(|field| field.parse::<i32>().ok()));

@@ -1,7 +1,7 @@
 //! One client connection: frames in, frames out, within its grant.
 
 use crate::{clock::now_ms, hub::ClientSlot, hub::Shared, socket::Socket};
-use berth_core::terminal::InputOutcome;
+use berth_core::terminal::{Attachment, InputOutcome};
 use berth_protocol::{
     agent_http::Grant,
     api::Role,
@@ -108,8 +108,9 @@ fn take(frame: ClientFrame, grant: &Grant, hub: &Shared) {
     }
     match frame {
         ClientFrame::Attach { have, boot, input_stream, size, .. } => {
-            let same_boot = boot == hub.boot;
-            slot.terminal.attach(client, input_stream, have, same_boot, size, now_ms());
+            let have = (boot == hub.boot).then_some(have);
+            let read_only = grant.role < Role::Editor;
+            slot.terminal.attach(client, Attachment { input_stream, have, size, read_only }, now_ms());
             let offset = slot.terminal.input_position(client);
             hub.reply(client, AgentFrame::InputAck { terminal, offset });
             hub.apply_size(terminal);

@@ -28,6 +28,9 @@ pub struct Lifecycle {
     pub deadline_ms: u64,
     /// Counts published changes.
     pub version: u64,
+    /// Whether a failed boot's container may still be there.
+    #[serde(default)]
+    pub leftover: bool,
     /// Whether the session is erased once its container is gone.
     pub deleting: bool,
 }
@@ -125,6 +128,7 @@ impl Lifecycle {
             since_ms: now_ms,
             deadline_ms: 0,
             version: 1,
+            leftover: false,
             deleting: false,
         }
     }
@@ -154,7 +158,8 @@ impl Lifecycle {
 
             (Stopped | Failed, Event::Delete) => {
                 self.deleting = true;
-                vec![Effect::Erase]
+                // What is left of a failed boot goes first, or nobody would remember it.
+                if self.leftover { vec![Effect::Destroy] } else { vec![Effect::Erase] }
             }
             (Starting | Running, Event::Delete) => {
                 let effects = self.handle(Event::Stop, now_ms)?;
@@ -186,6 +191,12 @@ impl Lifecycle {
             }
 
             (Stopping, Event::Destroyed) => self.end_stop(now_ms),
+            (Stopped | Failed, Event::Destroyed) if self.leftover => {
+                self.leftover = false;
+                let mut effects = vec![Effect::SetAlarm { at_ms: None }];
+                effects.extend(self.deleting.then_some(Effect::Erase));
+                effects
+            }
             (_, Event::Destroyed) => vec![],
 
             (_, Event::Constructed { container_runs }) => self.resume(container_runs, now_ms),
@@ -197,9 +208,11 @@ impl Lifecycle {
     fn resume(&mut self, container_runs: bool, now_ms: u64) -> Vec<Effect> {
         use SessionState::{Failed, Running, Starting, Stopped, Stopping};
         let Some(boot) = self.boot else {
-            return match (self.deleting, container_runs) {
-                (true, _) => vec![Effect::Erase],
-                (false, true) => vec![Effect::Destroy],
+            self.leftover = container_runs;
+            let retry = self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS));
+            return match (container_runs, self.deleting) {
+                (true, _) => vec![retry, Effect::Destroy],
+                (false, true) => vec![Effect::Erase],
                 (false, false) => vec![],
             };
         };
@@ -226,6 +239,7 @@ impl Lifecycle {
                 vec![self.alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::OpenLink { boot }]
             }
             (SessionState::Starting | SessionState::Stopping, _) => vec![self.alarm_at(self.deadline_ms)],
+            _ if self.leftover => vec![self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy],
             _ if self.deleting => vec![Effect::Erase],
             _ => vec![],
         }
@@ -255,12 +269,14 @@ impl Lifecycle {
     fn fail(&mut self, failure: Failure, now_ms: u64) -> Vec<Effect> {
         self.enter(SessionState::Failed, None, now_ms);
         self.failure = Some(failure);
-        vec![Effect::SetAlarm { at_ms: None }, Effect::Publish, Effect::Destroy]
+        self.leftover = true;
+        vec![self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy, Effect::Publish]
     }
 
     fn enter(&mut self, state: SessionState, boot: Option<BootId>, now_ms: u64) {
         self.state = state;
         self.boot = boot;
+        self.leftover = false;
         self.failure = None;
         self.since_ms = now_ms;
         self.version += 1;

@@ -38,6 +38,8 @@ struct Feed {
     ack_ms: u64,
     gap: bool,
     exit_told: bool,
+    /// Whether it counts for size and pace; a viewer only looks.
+    votes: bool,
     used: u64,
 }
 
@@ -46,6 +48,19 @@ struct InputStream {
     id: InputStreamId,
     accepted: u64,
     written: u64,
+}
+
+/// How a client follows a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attachment {
+    /// The page load's stream of typed bytes.
+    pub input_stream: InputStreamId,
+    /// Output bytes of this boot that it holds already; `None` if what it holds is another boot's.
+    pub have: Option<u64>,
+    /// Its size.
+    pub size: Size,
+    /// Whether it only looks; then it decides neither size nor pace.
+    pub read_only: bool,
 }
 
 /// What became of typed bytes.
@@ -120,22 +135,26 @@ impl Terminal {
         self.ring.extend(kept);
     }
 
-    /// A client follows this terminal. `have` counts only when `same_boot`; an offset of the future counts as none.
-    pub fn attach(
-        &mut self,
-        client: ClientId,
-        input_stream: InputStreamId,
-        have: u64,
-        same_boot: bool,
-        size: Size,
-        now_ms: u64,
-    ) {
-        let have = if same_boot && have <= self.end { have } else { 0 };
+    /// A client follows this terminal from what it holds on.
+    pub fn attach(&mut self, client: ClientId, attachment: Attachment, now_ms: u64) {
+        let Attachment { input_stream, have, size, read_only } = attachment;
+        // An offset of the future is none of ours.
+        let have = have.filter(|have| *have <= self.end).unwrap_or(0);
         let start = self.end - self.ring.len() as u64;
         let gap = have < start;
         let next = have.max(start);
         let used = self.next_use();
-        let feed = Feed { input_stream, size, next, acked: next, ack_ms: now_ms, gap, exit_told: false, used };
+        let feed = Feed {
+            input_stream,
+            size,
+            next,
+            acked: next,
+            ack_ms: now_ms,
+            gap,
+            exit_told: false,
+            votes: !read_only,
+            used,
+        };
         self.feeds.insert(client, feed);
         self.fit();
     }
@@ -191,8 +210,12 @@ impl Terminal {
     /// A client has parsed everything before `offset`. Late and repeated acknowledgements are harmless; false ones are capped.
     pub fn ack(&mut self, client: ClientId, offset: u64, now_ms: u64) {
         if let Some(feed) = self.feeds.get_mut(&client) {
-            feed.ack_ms = now_ms;
-            feed.acked = feed.acked.max(offset.min(feed.next));
+            let acked = feed.acked.max(offset.min(feed.next));
+            // Only progress proves that somebody is there.
+            if acked > feed.acked || acked == feed.next {
+                feed.ack_ms = now_ms;
+            }
+            feed.acked = acked;
         }
     }
 
@@ -251,6 +274,7 @@ impl Terminal {
         let pacing = self
             .feeds
             .values()
+            .filter(|feed| feed.votes)
             .filter(|feed| feed.acked == self.end || now_ms < feed.ack_ms.saturating_add(PACING_SILENCE_MS_MAX))
             .max_by_key(|feed| feed.used);
         match pacing {
@@ -271,7 +295,7 @@ impl Terminal {
 
     /// The size of the most recently used client is in force.
     fn fit(&mut self) {
-        if let Some(feed) = self.feeds.values().max_by_key(|feed| feed.used) {
+        if let Some(feed) = self.feeds.values().filter(|feed| feed.votes).max_by_key(|feed| feed.used) {
             self.size = feed.size;
         }
     }

@@ -22,9 +22,12 @@ const WELCOME: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>B
 pub(crate) fn identify(request: &Request, mode: &LocalMode) -> Result<Identity, ErrorCode> {
     let header = |name| request.headers().get(name).ok().flatten().unwrap_or_default();
     let (host, cookies) = (header("host"), header("cookie"));
-    let mut values = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let (_, token) = values.find(|(name, _)| *name == mode.cookie).ok_or(ErrorCode::SignInRequired)?;
-    verify(&mode.key, Purpose::Cookie { host: &host }, token, now_ms())?;
+    let values = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+    // Other servers on this host can set a cookie of the same name: one that is not ours must not hide ours.
+    let mut tokens = values.filter(|(name, _)| *name == mode.cookie).map(|(_, token)| token);
+    if !tokens.any(|token| verify(&mode.key, Purpose::Cookie { host: &host }, token, now_ms()).is_ok()) {
+        return Err(ErrorCode::SignInRequired);
+    }
     Ok(Identity { user: mode.user })
 }
 

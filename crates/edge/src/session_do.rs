@@ -215,7 +215,14 @@ impl Shell {
         let response =
             container.upgrade(ATTACH_PATH, terminal_frame::SUBPROTOCOL, &headers).await.map_err(unreachable)?;
         match response.status_code() {
-            101 => Ok(response),
+            // Made anew around the same socket: no header of a container reaches the page's origin.
+            101 => {
+                let answer = ResponseBuilder::new()
+                    .with_status(101)
+                    .with_header("sec-websocket-protocol", terminal_frame::SUBPROTOCOL)?;
+                let socket = response.websocket().ok_or(ErrorCode::AgentUnreachable)?;
+                Ok(answer.with_websocket(socket).empty())
+            }
             503 => Err(ErrorCode::LimitReached.into()),
             other => Err(unreachable(format!("the agent answered {other}"))),
         }
@@ -322,6 +329,11 @@ impl Shell {
     }
 
     async fn destroy(shell: Rc<Self>) {
+        // A person may have started it again meanwhile: that start replaces what runs.
+        let state = shell.record().map(|record| record.lifecycle.state);
+        if matches!(state, Some(SessionState::Starting | SessionState::Running)) {
+            return;
+        }
         if let Some((_, link)) = shell.link.take() {
             link.close();
         }

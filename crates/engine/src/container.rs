@@ -16,7 +16,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -39,6 +39,8 @@ pub struct Settings {
 pub enum Status {
     /// Made, not started.
     Created,
+    /// Being started.
+    Starting,
     /// Its process runs.
     Running,
     /// Its process ended with this code.
@@ -76,6 +78,8 @@ pub struct Container {
     /// The sidecar's rules for its app's way out.
     pub rules: Arc<Rules>,
     running: Mutex<Option<Running>>,
+    /// Set by a removal, so that a start under way ends at once.
+    removed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -136,6 +140,7 @@ impl Registry {
             status: watch::Sender::new(Status::Created),
             rules: Arc::new(Rules { allow_lan: self.settings.allow_lan, ..Rules::default() }),
             running: Mutex::default(),
+            removed: AtomicBool::new(false),
         });
         containers.insert(name, Arc::clone(&container));
         Ok(container)
@@ -155,7 +160,11 @@ impl Registry {
 
     /// Starts a container. Blocks while the sandbox is built.
     pub fn start(self: &Arc<Self>, container: &Arc<Container>) -> Result<(), Refusal> {
-        if *container.status.borrow() != Status::Created {
+        // Claimed at once: of two starts one is refused.
+        let claim = |status: &mut Status| {
+            *status == Status::Created && std::mem::replace(status, Status::Starting) == Status::Created
+        };
+        if !container.status.send_if_modified(claim) {
             return Err(Refusal::AlreadyRunning);
         }
         let started = if is_sidecar(&container.name) {
@@ -165,7 +174,10 @@ impl Registry {
         } else {
             self.start_isolated(container)
         };
-        started.map_err(Refusal::Failed)
+        started.map_err(|error| {
+            container.status.send_replace(Status::Exited(1));
+            Refusal::Failed(error)
+        })
     }
 
     fn start_sidecar(self: &Arc<Self>, container: &Arc<Container>) -> Result<()> {
@@ -174,8 +186,7 @@ impl Registry {
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let task = tokio::spawn(sidecar::serve(listener, Arc::clone(self), Arc::clone(container)));
-        *lock(&container.running) = Some(Running::Sidecar { address, task });
-        container.status.send_replace(Status::Running);
+        container.publish(Running::Sidecar { address, task });
         Ok(())
     }
 
@@ -195,8 +206,7 @@ impl Registry {
             tokio::spawn(gate::carry_tcp(tokio::net::TcpListener::from_std(listeners.tcp)?, Arc::clone(&rules))),
             tokio::spawn(gate::carry_dns(tokio::net::UdpSocket::from_std(listeners.dns)?, rules)),
         ];
-        *lock(&container.running) = Some(Running::Isolated { sandbox: Arc::new(sandbox), tasks });
-        container.status.send_replace(Status::Running);
+        container.publish(Running::Isolated { sandbox: Arc::new(sandbox), tasks });
         let (registry, container) = (Arc::clone(self), Arc::clone(container));
         std::thread::spawn(move || {
             let code = process.wait();
@@ -221,8 +231,7 @@ impl Registry {
             .stdout(Stdio::null())
             .spawn()
             .context("start the agent")?;
-        *lock(&container.running) = Some(Running::Unisolated { pid: i32::try_from(child.id())?, port });
-        container.status.send_replace(Status::Running);
+        container.publish(Running::Unisolated { pid: i32::try_from(child.id())?, port });
         let container = Arc::clone(container);
         std::thread::spawn(move || {
             let mut child = child;
@@ -248,11 +257,12 @@ impl Registry {
 
     /// Removes a container and all it runs; its waiters return.
     pub fn remove(&self, container: &Arc<Container>) {
+        container.removed.store(true, Ordering::SeqCst);
         let _ = container.kill();
-        lock(&self.containers).remove(&container.name);
-        // An isolated one is removed when its process was reaped; the others have no process to wait for.
-        if !matches!(*container.status.borrow(), Status::Running) {
-            container.status.send_replace(Status::Removed);
+        let mut containers = lock(&self.containers);
+        // The name may be another container's by now.
+        if containers.get(&container.name).is_some_and(|named| Arc::ptr_eq(named, container)) {
+            containers.remove(&container.name);
         }
     }
 
@@ -276,6 +286,15 @@ impl Registry {
 }
 
 impl Container {
+    /// Makes known what was started; ends it again if the container was removed meanwhile.
+    fn publish(&self, running: Running) {
+        *lock(&self.running) = Some(running);
+        self.status.send_replace(Status::Running);
+        if self.removed.load(Ordering::SeqCst) {
+            let _ = self.kill();
+        }
+    }
+
     /// Ends it at once; its status changes when its process is reaped.
     pub fn kill(&self) -> Result<(), Refusal> {
         match lock(&self.running).take() {
@@ -295,21 +314,22 @@ impl Container {
 
     /// Sends a signal to its entry process.
     pub fn signal(&self, number: i32) -> Result<(), Refusal> {
-        match &*lock(&self.running) {
-            Some(Running::Isolated { sandbox, .. }) => sandbox.signal(number).map_err(Refusal::Failed),
+        let sandbox = match &*lock(&self.running) {
+            Some(Running::Isolated { sandbox, .. }) => Arc::clone(sandbox),
             Some(Running::Unisolated { pid, .. }) => {
                 signal_process(*pid, number);
-                Ok(())
+                return Ok(());
             }
-            Some(Running::Sidecar { .. }) | None => Err(Refusal::NotRunning),
-        }
+            Some(Running::Sidecar { .. }) | None => return Err(Refusal::NotRunning),
+        };
+        sandbox.signal(number).map_err(Refusal::Failed)
     }
 
     /// As `GET /containers/{id}/json` shows it.
     pub fn inspect(&self) -> Value {
         let status = *self.status.borrow();
         let (word, code) = match status {
-            Status::Created => ("created", 0),
+            Status::Created | Status::Starting => ("created", 0),
             Status::Running => ("running", 0),
             Status::Exited(code) => ("exited", code),
             Status::Removed => ("dead", 0),

@@ -151,7 +151,7 @@ async fn wait(container: &Container, uri: &Uri) -> Response<Body> {
         match status {
             Status::Removed => true,
             Status::Exited(_) | Status::Created => !until_removed,
-            Status::Running => false,
+            Status::Starting | Status::Running => false,
         }
     });
     // The sender lives in the container, which this call holds: the wait cannot fail.
@@ -162,11 +162,9 @@ async fn wait(container: &Container, uri: &Uri) -> Response<Body> {
 /// Removes, and returns when its process is gone.
 pub async fn remove(registry: &Registry, container: &Arc<Container>) {
     let mut status = container.status.subscribe();
-    let had_process = *status.borrow() == Status::Running;
     registry.remove(container);
-    if had_process {
-        let _ = status.wait_for(|status| *status != Status::Running).await;
-    }
+    // A start under way sees the removal and ends what it started.
+    let _ = status.wait_for(|status| !matches!(status, Status::Starting | Status::Running)).await;
     container.status.send_replace(Status::Removed);
 }
 

@@ -4,6 +4,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    time::timeout,
+};
 
 /// Every answer's body.
 pub type Body = Full<Bytes>;
@@ -36,4 +41,46 @@ pub async fn read_body(request: Request<Incoming>) -> Result<Bytes, Response<Bod
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, error)),
     }
+}
+
+/// Pause after a connection could not be accepted; connections that end make room.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An accepted connection. Out of descriptors is no reason to stop listening: it is said, and tried again after a pause.
+pub async fn accepted<T>(outcome: std::io::Result<T>) -> Option<T> {
+    match outcome {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            eprintln!("engine: a connection was not accepted: {error}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// How long one direction of a carried connection may stay open after the other has ended.
+const HALF_OPEN_MAX: Duration = Duration::from_secs(60);
+/// Bytes of each direction's buffer.
+const CARRY_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Carries bytes both ways until both ends are done, or one is and the other stays silent for too long.
+pub async fn carry<A, B>(a: A, b: B)
+where
+    A: AsyncRead + AsyncWrite,
+    B: AsyncRead + AsyncWrite,
+{
+    let ((mut from_a, mut to_a), (mut from_b, mut to_b)) = (tokio::io::split(a), tokio::io::split(b));
+    let mut forth = std::pin::pin!(carry_one_way(&mut from_a, &mut to_b));
+    let mut back = std::pin::pin!(carry_one_way(&mut from_b, &mut to_a));
+    tokio::select! {
+        () = &mut forth => { let _ = timeout(HALF_OPEN_MAX, back).await; }
+        () = &mut back => { let _ = timeout(HALF_OPEN_MAX, forth).await; }
+    }
+}
+
+async fn carry_one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
+    let mut from = BufReader::with_capacity(CARRY_BUFFER_BYTES, from);
+    // An error ends this direction as an end does; the shutdown tells the other side.
+    let _ = tokio::io::copy_buf(&mut from, to).await;
+    let _ = to.shutdown().await;
 }

@@ -2,14 +2,20 @@
 
 use crate::{
     container::{Registry, Settings},
-    docker_api,
+    docker_api, http,
     limits::{self, Hierarchy},
     sandbox::{self, Launcher, Sandbox, Spec},
 };
 use anyhow::{Context, Result, bail};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
@@ -68,6 +74,9 @@ pub fn run(options: Options) -> Result<()> {
     } else {
         probe(&options)?;
     }
+    // Every carried connection takes two descriptors; common soft limits of 1,024 would let one session starve the rest.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("raise the limit of open files")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(options))
 }
@@ -75,6 +84,11 @@ pub fn run(options: Options) -> Result<()> {
 async fn serve(options: Options) -> Result<()> {
     let folder = options.socket.parent().context("the socket needs a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    // The folder may be in a shared place under a name that others can guess.
+    let metadata = fs::symlink_metadata(folder)?;
+    if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+        bail!("{} is not a folder of this user; remove it", folder.display());
+    }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     // A socket file that nobody listens on is a leftover; one that answers belongs to a running engine.
     if tokio::net::UnixStream::connect(&options.socket).await.is_ok() {
@@ -97,7 +111,7 @@ async fn serve(options: Options) -> Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             accepted = listener.accept() => {
-                let (connection, _) = accepted.context("accept")?;
+                let Some((connection, _)) = http::accepted(accepted).await else { continue };
                 let registry = Arc::clone(&registry);
                 tokio::spawn(async move {
                     let service = service_fn(|request| docker_api::answer(request, Arc::clone(&registry)));

@@ -2,15 +2,16 @@
 
 use crate::{
     container::{Container, Registry},
-    http::{Body, empty, read_body, refuse},
+    http::{Body, accepted, carry, empty, read_body, refuse},
 };
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -21,6 +22,9 @@ use tokio::{
 pub const INGRESS_PORT: &str = "39001/tcp";
 /// Connections of the runtime to one container at once.
 const CONNECTIONS_MAX: usize = 2048;
+
+/// How long a request's head may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Any text satisfies workerd until an HTTPS interception is set up, which this engine does not offer yet.
 const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
@@ -35,17 +39,26 @@ struct Internet {
     enabled: bool,
 }
 
-/// Serves until the listener fails or the task is aborted.
+/// Serves until the task is aborted. Only this user's processes are heard: the port is on loopback, where anybody may knock.
 pub async fn serve(listener: TcpListener, registry: Arc<Registry>, sidecar: Arc<Container>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    while let Ok((connection, _)) = listener.accept().await {
+    loop {
+        let Some((connection, peer)) = accepted(listener.accept().await).await else { continue };
+        if !listener.local_addr().is_ok_and(|own| is_own_process(peer, own)) {
+            continue;
+        }
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
         let (registry, sidecar) = (Arc::clone(&registry), Arc::clone(&sidecar));
         let _ = connection.set_nodelay(true);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, Arc::clone(&registry), Arc::clone(&sidecar)));
             // A broken connection is the runtime's to notice.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).with_upgrades().await;
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(connection), service)
+                .with_upgrades()
+                .await;
             drop(slot);
         });
     }
@@ -93,10 +106,8 @@ async fn connect(mut request: Request<Incoming>, registry: Arc<Registry>, sideca
     };
     tokio::spawn(async move {
         let Ok(upgraded) = hyper::upgrade::on(&mut request).await else { return };
-        let Ok(mut inside) = into_tokio(inside) else { return };
-        let mut outside = TokioIo::new(upgraded);
-        // Either side's end ends the pair.
-        let _ = tokio::io::copy_bidirectional_with_sizes(&mut outside, &mut inside, 64 * 1024, 64 * 1024).await;
+        let Ok(inside) = into_tokio(inside) else { return };
+        carry(TokioIo::new(upgraded), inside).await;
     });
     empty(StatusCode::OK)
 }
@@ -107,6 +118,22 @@ fn into_tokio(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
+/// Whether the process at the other end of a loopback connection is this user's, as the kernel's table says.
+fn is_own_process(peer: SocketAddr, own: SocketAddr) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    owner_of(&table, peer.port(), own.port()) == Some(nix::unistd::geteuid().as_raw())
+}
+
+/// The user of the socket from one loopback port to another, in the format of `/proc/net/tcp`.
+fn owner_of(table: &str, from: u16, to: u16) -> Option<u32> {
+    let (from, to) = (format!("0100007F:{from:04X}"), format!("0100007F:{to:04X}"));
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(1) == Some(&from.as_str()) && fields.get(2) == Some(&to.as_str());
+        is_it.then(|| fields.get(7)?.parse().ok()).flatten()
+    })
+}
+
 fn loopback_port(address: &str) -> Option<u16> {
     let address: SocketAddr = address.parse().ok()?;
     (address.ip() == std::net::IpAddr::from([127, 0, 0, 1]) && address.port() != 0).then(|| address.port())
@@ -115,6 +142,16 @@ fn loopback_port(address: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_table_names_the_owner() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            \x20  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n\
+            \x20  1: 0100007F:C001 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 2 1\n";
+        assert_eq!(owner_of(table, 0xC001, 0x1F90), Some(1000));
+        assert_eq!(owner_of(table, 0x1F90, 0xC001), None);
+        assert_eq!(owner_of(table, 0xC002, 0x1F90), None);
+    }
 
     #[test]
     fn only_loopback_inside_can_be_dialled() {

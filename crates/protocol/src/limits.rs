@@ -58,8 +58,8 @@ pub const ALARM_MS_MAX: u64 = 60_000;
 /// Port the agent listens on inside its container.
 pub const AGENT_PORT: u16 = 7070;
 
-/// Milliseconds the cookie of a local sign-in is good for: 30 days.
-pub const LOCAL_COOKIE_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Milliseconds the cookie of a local sign-in is good for: 7 days. Cookies ignore ports, so other servers of this host see it.
+pub const LOCAL_COOKIE_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Milliseconds a printed one-time link is good for: one hour.
 pub const LOCAL_LINK_MS_MAX: u64 = 60 * 60 * 1_000;
 

@@ -20,7 +20,10 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read},
     net::TcpListener,
-    os::unix::{fs::DirBuilderExt, process::CommandExt},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -34,6 +37,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(90);
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(STOP_MS_MAX + 10_000);
 /// How long a child may take to end after SIGTERM.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of one line of a child's output; a longer one is cut.
+const LINE_BYTES_MAX: u64 = 16 * 1024;
 
 /// The engine behind the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +192,10 @@ fn start_engine(
     command.args(options.allow_lan.then_some("--allow-lan")).args(options.unisolated.then_some("--unisolated"));
     // `wrangler dev` calls Docker's client first; the engine's binary answers under that name.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    let metadata = fs::symlink_metadata(&folder)?;
+    if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() || metadata.mode() & 0o077 != 0 {
+        bail!("{} is not a private folder of this user; remove it", folder.display());
+    }
     let client = folder.join("docker");
     let _ = fs::remove_file(&client);
     std::os::unix::fs::symlink(build::engine_path(), &client)?;
@@ -255,7 +265,12 @@ impl Services {
         let (ready_sender, ready) = mpsc::channel();
         let sender = sender.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let mut output = BufReader::new(output);
+            let mut bytes = Vec::new();
+            // Lossily and in bounded pieces: whatever a child writes, only its end is its end.
+            while (&mut output).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
+                let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                bytes.clear();
                 let _ = std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes());
                 if is_ready(&line) {
                     let _ = ready_sender.send(());

@@ -98,7 +98,25 @@ fn a_restarted_object_adopts_its_container_or_says_it_is_gone() {
     session.handle(Event::Constructed { container_runs: false }, 30).unwrap();
     assert_eq!(session.failure, Some(Failure::ContainerExited));
     let mut orphan = Lifecycle::new(0);
-    assert_eq!(orphan.handle(Event::Constructed { container_runs: true }, 1).unwrap(), vec![Effect::Destroy]);
+    assert!(orphan.handle(Event::Constructed { container_runs: true }, 1).unwrap().contains(&Effect::Destroy));
+}
+
+#[test]
+fn a_failed_boots_container_is_destroyed_until_it_is_gone() {
+    let mut session = started();
+    assert!(session.handle(Event::StartRefused { boot: A }, 1).unwrap().contains(&Effect::Destroy));
+    for again in [10, 20] {
+        assert!(
+            session.handle(Event::Alarm, again).unwrap().contains(&Effect::Destroy),
+            "the last try may have failed"
+        );
+    }
+    assert_eq!(
+        session.handle(Event::Delete, 30).unwrap(),
+        vec![Effect::Destroy],
+        "not forgotten while it may be there"
+    );
+    assert!(session.handle(Event::Destroyed, 40).unwrap().contains(&Effect::Erase));
 }
 
 #[test]

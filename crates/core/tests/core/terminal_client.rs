@@ -1,7 +1,7 @@
 //! The page's half against the agent's half: cut at random, nothing typed is lost or doubled, nothing shown is wrong.
 
 use berth_core::{
-    terminal::{InputOutcome, Terminal},
+    terminal::{Attachment, InputOutcome, Terminal},
     terminal_client::{NotTyped, Show, TerminalClient},
 };
 use berth_protocol::{
@@ -111,7 +111,11 @@ impl Pair {
         let client = self.client();
         match self.to_agent.pop_front() {
             Some(ClientFrame::Attach { have, boot, input_stream, size, .. }) => {
-                self.terminal.attach(client, input_stream, have, boot == A, size, 0);
+                self.terminal.attach(
+                    client,
+                    Attachment { input_stream, have: (boot == A).then_some(have), size, read_only: false },
+                    0,
+                );
                 let offset = self.terminal.input_position(client);
                 self.to_page.push_back(AgentFrame::InputAck { terminal: 1, offset });
             }

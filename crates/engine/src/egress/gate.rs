@@ -2,6 +2,7 @@
 //! of the sandbox is in; the kernel redirects every connection to them and tells where it was meant to go.
 
 use super::policy;
+use crate::http;
 use nix::sys::socket::{getsockopt, sockopt};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -14,6 +15,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::Semaphore,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -26,6 +28,8 @@ pub const DNS_PORT: u16 = 15053;
 
 /// Connections of one sandbox at once; a browser uses tens, an install hundreds.
 const CONNECTIONS_MAX: usize = 1024;
+/// Connections of all sandboxes together: their descriptors must leave room for the engine's own.
+static EVERYWHERE: Semaphore = Semaphore::const_new(8 * CONNECTIONS_MAX);
 /// DNS queries of one sandbox in flight.
 const QUERIES_MAX: usize = 256;
 /// Bytes of a DNS message over UDP (EDNS).
@@ -42,35 +46,37 @@ pub struct Rules {
     pub allow_lan: bool,
 }
 
-/// Carries TCP until the listener fails or the task is aborted.
+/// Carries TCP until the task is aborted, and every connection with it.
 pub async fn carry_tcp(listener: TcpListener, rules: Arc<Rules>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    while let Ok((connection, _)) = listener.accept().await {
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+    let mut connections = JoinSet::new();
+    loop {
+        let Some((connection, _)) = http::accepted(listener.accept().await).await else { continue };
+        while connections.try_join_next().is_some() {}
+        let slot = Arc::clone(&slots).try_acquire_owned();
+        let everywhere = EVERYWHERE.try_acquire();
+        let (Ok(slot), Ok(everywhere)) = (slot, everywhere) else {
             reset(&connection);
             continue;
         };
         let rules = Arc::clone(&rules);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             carry_connection(connection, &rules).await;
-            drop(slot);
+            drop((slot, everywhere));
         });
     }
 }
 
-async fn carry_connection(mut inside: TcpStream, rules: &Rules) {
+async fn carry_connection(inside: TcpStream, rules: &Rules) {
     let Some(destination) = allowed_destination(&inside, rules) else {
         return reset(&inside);
     };
-    let outside = match timeout(CONNECT_TIMEOUT, TcpStream::connect(destination)).await {
-        Ok(Ok(outside)) => outside,
-        Ok(Err(_)) | Err(_) => return reset(&inside),
+    let Ok(Ok(outside)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(destination)).await else {
+        return reset(&inside);
     };
-    let mut outside = outside;
     let _ = outside.set_nodelay(true);
     let _ = inside.set_nodelay(true);
-    // Either side's error ends the pair; the other end sees a close, as on any network.
-    let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+    http::carry(inside, outside).await;
 }
 
 /// Where the kernel says the connection was meant to go, if that is allowed.

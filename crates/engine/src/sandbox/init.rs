@@ -80,6 +80,8 @@ fn leave_host(spec: &Spec) -> Result<()> {
         // A process that changed its user is not dumpable, and then may not write its own id maps.
         prctl::set_dumpable(true).context("become dumpable")?;
     }
+    // A keyring crosses namespaces: whatever keys the engine's user holds stay with that user.
+    join_empty_keyring()?;
     let (user, group) = (getuid(), getgid());
     setsid().context("leave the terminal")?;
     unshare(CloneFlags::CLONE_NEWUSER).context("make a user namespace")?;
@@ -96,6 +98,17 @@ fn leave_host(spec: &Spec) -> Result<()> {
     .context("make mount, network, IPC, UTS and control-group namespaces")
 }
 
+fn join_empty_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: nix::libc::c_long = 1;
+    // SAFETY: this call takes a number and a name, and null asks for an anonymous keyring.
+    let joined =
+        unsafe { nix::libc::syscall(nix::libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) };
+    match Errno::result(joined) {
+        Ok(_) | Err(Errno::ENOSYS) => Ok(()),
+        Err(error) => Err(error).context("leave the user's keyring"),
+    }
+}
+
 fn first_process(channel: Channel, spec: &Spec, mut agent: File) -> Result<()> {
     let prepared = (|| {
         root_fs::set_up(&mut agent)?;
@@ -109,6 +122,8 @@ fn first_process(channel: Channel, spec: &Spec, mut agent: File) -> Result<()> {
             let limit = limit.min(nix::sys::resource::getrlimit(resource)?.1);
             setrlimit(resource, limit, limit).with_context(|| format!("set {resource:?}"))?;
         }
+        // Capabilities in a namespace of one's own would reach much more of the kernel, and the control group's files.
+        fs::write("/proc/sys/user/max_user_namespaces", "0").context("refuse nested user namespaces")?;
         prctl::set_no_new_privs().context("give up new privileges")?;
         // Programs inside have the same user: without this they could read this process's memory and take its channel.
         prctl::set_dumpable(false).context("become undumpable")?;
@@ -193,8 +208,8 @@ fn reap(agent: Pid) -> Option<i32> {
 }
 
 fn dial(channel: &Channel, port: u16) -> Result<()> {
-    /// Loopback answers at once; only a full backlog does not.
-    const LIMIT: Duration = Duration::from_millis(500);
+    /// Loopback answers at once; only a full backlog does not, and callers try again.
+    const LIMIT: Duration = Duration::from_millis(20);
     match TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), LIMIT) {
         Ok(connection) => channel.send(&Report::Dialled, &[&connection]),
         Err(_) => channel.send(&Report::NotListening, &[]),

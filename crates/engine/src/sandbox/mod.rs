@@ -11,8 +11,9 @@ use channel::Channel;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
+    io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
@@ -92,10 +93,26 @@ pub struct Launcher {
     pub hierarchy: Option<Hierarchy>,
 }
 
+/// Bytes of an agent's complaints that reach the engine's log; the rest is dropped.
+const WORDS_BYTES_MAX: u64 = 64 * 1024;
+
+/// Copies what the agent says to the engine's log, within a limit, and drains the rest so that the agent never waits.
+fn log_words(mut words: impl Read, slot: u32) {
+    let mut reader = BufReader::new((&mut words).take(WORDS_BYTES_MAX));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        eprintln!("sandbox {slot}: {}", String::from_utf8_lossy(&line).trim_end().escape_debug());
+        line.clear();
+    }
+    let _ = std::io::copy(&mut words, &mut std::io::sink());
+}
+
 /// A running sandbox. Dropping the engine's end of the channel ends it, so nothing outlives the engine.
 #[derive(Debug)]
 pub struct Sandbox {
-    channel: Mutex<Channel>,
+    channel: Channel,
+    /// One question at a time.
+    asking: Mutex<()>,
 }
 
 /// A sandbox's outer process, to be waited for; its exit status is the agent's.
@@ -130,14 +147,20 @@ impl Sandbox {
         let agent = File::open(agent).with_context(|| format!("open the agent {}", agent.display()))?;
         spec.host_id = nix::unistd::geteuid().is_root().then_some(HOST_ID_BASE + slot);
         let (ours, theirs) = Channel::pair()?;
-        let child = Command::new(&launcher.init)
+        let mut child = Command::new(&launcher.init)
+            // Programs inside can read it: it must not name a folder of the host.
+            .arg0("berth-init")
             .arg("init")
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .context("start the sandbox's first process")?;
+        if let Some(words) = child.stderr.take() {
+            std::thread::spawn(move || log_words(words, slot));
+        }
         let name = format!("{}-{slot}", std::process::id());
         let group = launcher.hierarchy.as_ref().map(|hierarchy| ControlGroup::create(hierarchy, &name)).transpose();
         let mut process = Process { child, group: None };
@@ -150,7 +173,7 @@ impl Sandbox {
             return Err(process.give_up(ours, error));
         }
         match Self::handshake(&ours, &spec, agent) {
-            Ok(listeners) => Ok((Self { channel: Mutex::new(ours) }, process, listeners)),
+            Ok(listeners) => Ok((Self { channel: ours, asking: Mutex::default() }, process, listeners)),
             Err(error) => Err(process.give_up(ours, error)),
         }
     }
@@ -173,9 +196,9 @@ impl Sandbox {
 
     /// Connects to a port inside, or `None` when nothing listens there. Blocks for less than a millisecond.
     pub fn dial(&self, port: u16) -> Result<Option<TcpStream>> {
-        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        channel.send(&Ask::Dial(port), &[])?;
-        match channel.receive::<Report>()?.context("the sandbox has ended")? {
+        let _one_at_a_time = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.channel.send(&Ask::Dial(port), &[])?;
+        match self.channel.receive::<Report>()?.context("the sandbox has ended")? {
             (Report::Dialled, fds) => Ok(fds.into_iter().next().map(TcpStream::from)),
             (Report::NotListening, _) => Ok(None),
             (other, _) => bail!("unexpected report {other:?}"),
@@ -184,12 +207,12 @@ impl Sandbox {
 
     /// Sends a signal to the agent.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        self.channel.lock().unwrap_or_else(PoisonError::into_inner).send(&Ask::Signal(signal), &[])
+        self.channel.send(&Ask::Signal(signal), &[])
     }
 
-    /// Ends everything inside at once.
+    /// Ends everything inside at once, also while a question waits for its answer.
     pub fn kill(&self) {
-        self.channel.lock().unwrap_or_else(PoisonError::into_inner).close();
+        self.channel.close();
     }
 }
 

@@ -144,3 +144,30 @@ fn a_second_engine_on_the_same_socket_is_refused() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("another engine listens"));
 }
+
+#[test]
+fn of_two_starts_one_wins_and_a_removal_ends_a_start_under_way() {
+    let engine = Engine::start("race");
+    engine.create_sidecar();
+    for _ in 0..5 {
+        engine.create_app("exec sleep 2222");
+        std::thread::scope(|scope| {
+            let starts = [(); 2].map(|()| scope.spawn(|| engine.call("POST", "/containers/n/start", None).0));
+            let mut answers = starts.map(|start| start.join().unwrap());
+            answers.sort_unstable();
+            assert_eq!(answers, [204, 304]);
+        });
+        assert_eq!(engine.call("GET", "/containers/n/json", None).1["State"]["Status"], "running");
+        assert_eq!(engine.call("DELETE", "/containers/n?force=true", None).0, 204);
+        engine.create_app("exec sleep 2222");
+        std::thread::scope(|scope| {
+            let start = scope.spawn(|| engine.call("POST", "/containers/n/start", None).0);
+            assert_eq!(engine.call("DELETE", "/containers/n?force=true", None).0, 204);
+            assert!(matches!(start.join().unwrap(), 204 | 304 | 404));
+        });
+    }
+    let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.windows(4).any(|part| part == b"2222"))
+    });
+    assert_eq!(left.count(), 0, "no sandbox is left that nobody knows");
+}

@@ -81,6 +81,9 @@ fn the_user_is_ordinary_and_has_no_privileges() {
     assert_eq!(ask("grep -qE 'NoNewPrivs:\\s1' /proc/self/status"), 0);
     assert_ne!(ask("mount -t tmpfs x /mnt 2>/dev/null"), 0);
     assert_ne!(ask("ls /proc/1/fd/ >/dev/null 2>&1"), 0, "PID 1 cannot be inspected");
+    assert_ne!(ask("unshare -Ur true 2>/dev/null"), 0, "no capabilities in a namespace of one's own either");
+    assert_eq!(ask("tr '\\0' ' ' </proc/1/cmdline | grep -qx 'berth-init init '"), 0, "no path of the host shows");
+    assert_eq!(ask("test \"$(grep -c . /proc/keys)\" -le 2"), 0, "no key of the host's user is in reach");
 }
 
 #[test]
