@@ -26,7 +26,6 @@ pub(crate) struct World {
     driver: Driver,
 }
 
-/// Pages are what journeys are made of.
 impl World {
     /// A browser that opened a one-time link and sees the dashboard.
     pub(crate) async fn signed_in(&self, name: &str, viewport: Viewport) -> Result<Page> {
@@ -62,7 +61,7 @@ impl World {
     }
 }
 
-/// Deletes the session in view, so that journeys leave nothing behind, and checks that the browser had nothing to complain about.
+/// Ends the browser, if it had nothing to complain about.
 pub(crate) async fn finish(page: Page) -> Result<()> {
     let complaints = page.console().await?;
     anyhow::ensure!(complaints.is_empty(), "the browser complained: {complaints:#?}");
