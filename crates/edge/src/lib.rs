@@ -11,6 +11,7 @@ mod object_call;
 mod request_body;
 mod router;
 mod session_do;
+mod session_record;
 mod sessions_api;
 mod user_do;
 

@@ -8,6 +8,7 @@ use crate::{
     index_db::IndexDb,
     now_ms,
     object_call::{self, Caller, user_object},
+    session_record::Record,
     user_do::PublishCall,
 };
 use berth_core::{
@@ -50,20 +51,6 @@ pub(crate) struct CreateCall {
     pub(crate) created_ms: u64,
 }
 
-/// All that is stored, as one row.
-#[derive(Clone, Serialize, Deserialize)]
-struct Record {
-    id: SessionId,
-    name: String,
-    assistant: Assistant,
-    workspace: String,
-    created_ms: u64,
-    members: Vec<(UserId, Role)>,
-    lifecycle: Lifecycle,
-    /// The boot token; worth nothing outside the running container.
-    token: String,
-}
-
 /// One session.
 #[durable_object]
 pub struct SessionObject {
@@ -83,7 +70,7 @@ struct Shell {
 
 impl DurableObject for SessionObject {
     fn new(state: State, env: Env) -> Self {
-        let record = load(&state);
+        let record = Record::load(&state);
         let shell = Shell {
             state,
             env,
@@ -165,10 +152,7 @@ impl Shell {
         if self.record.borrow().is_some() {
             return Err(ApiError::internal("create a session", "the id is in use"));
         }
-        self.state
-            .storage()
-            .sql()
-            .exec("CREATE TABLE session (one INTEGER PRIMARY KEY CHECK (one = 1), body TEXT NOT NULL)", None)?;
+        Record::make_table(&self.state)?;
         let record = Record {
             id: call.id,
             name: call.name,
@@ -464,26 +448,11 @@ impl Shell {
     }
 
     fn role_of(&self, identity: Identity) -> Option<Role> {
-        let record = self.record.borrow();
-        let members = &record.as_ref()?.members;
-        members.iter().find(|(user, _)| *user == identity.user).map(|(_, role)| *role)
+        self.record.borrow().as_ref()?.role_of(identity.user)
     }
 
     fn view(&self, role: Role) -> Option<Session> {
-        let record = self.record.borrow();
-        let record = record.as_ref()?;
-        Some(Session {
-            id: record.id,
-            name: record.name.clone(),
-            assistant: record.assistant,
-            workspace: record.workspace.clone(),
-            role,
-            state: record.lifecycle.state,
-            failure: record.lifecycle.failure,
-            state_since_ms: record.lifecycle.since_ms,
-            created_ms: record.created_ms,
-            version: record.lifecycle.version,
-        })
+        self.record.borrow().as_ref().map(|record| record.view(role))
     }
 
     fn record(&self) -> Option<Record> {
@@ -491,25 +460,10 @@ impl Shell {
     }
 
     fn store(&self, record: Record) -> ApiResult<()> {
-        let body = serde_json::to_string(&record).map_err(|error| ApiError::internal("write a session", error))?;
-        let query = "INSERT INTO session (one, body) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET body = ?1";
-        self.state.storage().sql().exec(query, vec![body.into()])?;
+        record.store(&self.state)?;
         *self.record.borrow_mut() = Some(record);
         Ok(())
     }
-}
-
-/// Reads the stored session; an id that was never created leaves no trace by being asked.
-fn load(state: &State) -> Option<Record> {
-    #[derive(Deserialize)]
-    struct Row {
-        body: String,
-    }
-    let sql = state.storage().sql();
-    let tables = sql.exec("SELECT name AS body FROM sqlite_master WHERE name = 'session'", None).ok()?;
-    tables.to_array::<Row>().ok()?.first()?;
-    let rows = sql.exec("SELECT body FROM session", None).ok()?.to_array::<Row>().ok()?;
-    serde_json::from_str(&rows.first()?.body).inspect_err(|error| console_error!("read a session: {error}")).ok()
 }
 
 fn word(state: SessionState) -> &'static str {
