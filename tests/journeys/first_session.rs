@@ -89,6 +89,18 @@ pub(crate) async fn rename_and_delete(world: &World) -> Result<()> {
     page.until("the card is gone", &format!("!document.querySelector('{card}')")).await?;
     page.goto(&url).await?;
     page.until_text("Nothing here").await?;
+    page.click("All sessions").await?;
+    page.click("New session").await?;
+    page.until_prompt().await?;
+    page.click("Stop").await?;
+    page.until_text("This session has no container now").await?;
+    let stopped = format!("[data-session=\"{}\"]", page.url().await?.rsplit('/').next().unwrap_or_default());
+    page.click_on("a.brand").await?;
+    page.until_shown(&stopped).await?;
+    page.click_in(&stopped, "Delete").await?;
+    page.until_shown("dialog[open]").await?;
+    page.click_in("dialog[open]", "Delete").await?;
+    page.until("the stopped card is gone", &format!("!document.querySelector('{stopped}')")).await?;
     // The browser reports the 404 of a session that is gone; that is what this journey asked for.
     page.console().await?;
     finish(page).await

@@ -167,6 +167,7 @@ pub(crate) async fn bad_requests_are_named(world: &World) -> Result<()> {
         ("POST", "/api/sessions".into(), b"{\"assistant\":\"hal\"}", 400, "bad_request"),
         ("POST", "/api/sessions".into(), b"{\"surprise\":1}", 400, "bad_request"),
         ("POST", "/api/sessions".into(), b"\xff\xfe", 400, "bad_request"),
+        ("POST", "/api/sessions".into(), b"[]", 400, "bad_request"),
         ("PATCH", format!("/api/sessions/{id}"), b"{}", 400, "bad_request"),
         ("GET", format!("/api/sessions/{id}/attach"), b"", 426, "upgrade_required"),
         ("GET", "/api/events".into(), b"", 426, "upgrade_required"),

@@ -37,6 +37,13 @@ pub(crate) async fn reload_keeps_working(world: &World) -> Result<()> {
     page.until_terminal("line-1\nline-2\nline-3").await?;
     page.run("echo $marker-$((1))").await?;
     page.until_terminal("kept-1").await?;
+    // A program asks the terminal who it is; a replay of the question must not be answered into the shell.
+    page.run("stty raw -echo; printf '\\033[c'; head -c 7 >/dev/null; stty sane; echo asked-$((1))").await?;
+    page.until_terminal("asked-1").await?;
+    page.reload().await?;
+    page.until_prompt().await?;
+    page.run("echo clean-$((1))").await?;
+    page.until_terminal("$ echo clean-$((1))\nclean-1").await?;
     finish(page).await
 }
 

@@ -10,7 +10,11 @@ use berth_protocol::{
     ids::SessionId,
 };
 use leptos::prelude::*;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{MessageEvent, WebSocket};
 
@@ -32,6 +36,8 @@ pub enum Known {
 #[derive(Clone, Copy)]
 pub struct LiveSessions {
     known: RwSignal<Known>,
+    /// Ids that are gone for good: an answer that is slower than the news must not bring one back.
+    removed: StoredValue<BTreeSet<SessionId>>,
     /// Whether changes arrive.
     pub live: RwSignal<bool>,
 }
@@ -39,14 +45,15 @@ pub struct LiveSessions {
 impl LiveSessions {
     /// Starts following; lasts as long as the page.
     pub fn start() -> Self {
-        let sessions = Self { known: RwSignal::new(Known::Loading), live: RwSignal::new(false) };
+        let sessions =
+            Self { known: RwSignal::new(Known::Loading), removed: StoredValue::default(), live: RwSignal::new(false) };
         connect(sessions, RETRY_MS.0);
         sessions
     }
 
     /// A list that follows nothing, for tests of what shows it.
     pub fn fixed(known: Known) -> Self {
-        Self { known: RwSignal::new(known), live: RwSignal::new(true) }
+        Self { known: RwSignal::new(known), removed: StoredValue::default(), live: RwSignal::new(true) }
     }
 
     /// All that is known, newest first.
@@ -64,6 +71,9 @@ impl LiveSessions {
 
     /// Takes news of a session; older than what is known changes nothing.
     pub fn take(self, session: Session) {
+        if self.removed.with_value(|removed| removed.contains(&session.id)) {
+            return;
+        }
         self.known.update(|known| {
             if let Known::Loaded(sessions) = known {
                 let newer = sessions.get(&session.id).is_none_or(|old| old.version < session.version);
@@ -76,6 +86,9 @@ impl LiveSessions {
 
     /// Forgets a session.
     pub fn remove(self, id: SessionId) {
+        self.removed.update_value(|removed| {
+            removed.insert(id);
+        });
         self.known.update(|known| {
             if let Known::Loaded(sessions) = known {
                 sessions.remove(&id);

@@ -90,8 +90,11 @@ impl SessionSocket {
         socket
     }
 
-    /// Sends typed bytes, now or when connected.
+    /// Sends what the screen produced, typed or answered, now or when connected; nothing while it parses a replay.
     pub fn typed(&self, bytes: &[u8]) -> Result<(), NotTyped> {
+        if self.inner.borrow().client.is_replaying() {
+            return Ok(());
+        }
         let frames = self.inner.borrow_mut().client.typed(bytes)?;
         self.send(&frames);
         Ok(())

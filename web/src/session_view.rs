@@ -2,7 +2,7 @@
 
 use crate::{
     api_client::{self, ApiFailure},
-    live_sessions::LiveSessions,
+    live_sessions::{Known, LiveSessions},
     route::{Navigator, Route},
     session_socket::{Link, Listener, SessionSocket},
     terminal_view::{Handlers, TerminalView},
@@ -46,15 +46,10 @@ pub fn SessionPage(
     toasts: Toasts,
 ) -> impl IntoView {
     let session = Memo::new(move |_| sessions.get(id));
-    let missing = RwSignal::new(None::<ApiFailure>);
-    // The list may be a moment away, or not have it: ask for this one.
-    spawn_local(async move {
-        match api_client::session(id).await {
-            Ok(session) => sessions.take(session),
-            Err(failure) => {
-                missing.try_set(Some(failure));
-            }
-        }
+    let missing = Memo::new(move |_| match sessions.all() {
+        Known::Loading => None,
+        Known::Failed(failure) => Some(failure),
+        Known::Loaded(known) => (!known.contains_key(&id)).then_some(ApiFailure::Refused(ErrorCode::NotFound)),
     });
     let state = Memo::new(move |_| session.get().map(|session| session.state));
     let link = RwSignal::new(None::<Link>);

@@ -111,12 +111,12 @@ impl Hub {
     /// Puts the terminal's size in force and tells followers.
     pub fn apply_size(&mut self, terminal: u32) {
         let Some(slot) = self.terminals.get(&terminal) else { return };
-        let size = slot.terminal.size();
+        let (size, offset) = (slot.terminal.size(), slot.terminal.end());
         slot.pty.resize(size);
         let followers: Vec<ClientId> =
             self.clients.keys().copied().filter(|client| slot.terminal.follows(*client)).collect();
         for client in followers {
-            self.reply(client, AgentFrame::Resized { terminal, size });
+            self.reply(client, AgentFrame::Resized { terminal, offset, size });
         }
     }
 

@@ -28,6 +28,9 @@ pub struct TerminalClient {
     attached: bool,
     read_only: bool,
     exited: bool,
+    /// Whether the next size answers our attach; its offset ends the replay.
+    attaching: bool,
+    replay_end: u64,
 }
 
 /// What the page shows.
@@ -80,12 +83,20 @@ impl TerminalClient {
             attached: false,
             read_only: false,
             exited: false,
+            attaching: false,
+            replay_end: 0,
         }
+    }
+
+    /// Whether the screen still parses what was written before this page attached. What it produces meanwhile answers
+    /// questions of the past: to a shell it would be typed garbage.
+    pub fn is_replaying(&self) -> bool {
+        self.attaching || self.parsed < self.replay_end
     }
 
     /// The connection is gone. What was typed stays until a connection acknowledges it.
     pub fn disconnected(&mut self) {
-        self.attached = false;
+        (self.attached, self.attaching) = (false, false);
     }
 
     /// Takes a frame: what to show, and what to send.
@@ -103,7 +114,12 @@ impl TerminalClient {
                 self.input_acknowledged(offset);
                 (vec![], self.input_to_send())
             }
-            AgentFrame::Resized { terminal, size } if terminal == self.terminal => (vec![Show::Resized(size)], vec![]),
+            AgentFrame::Resized { terminal, offset, size } if terminal == self.terminal => {
+                if std::mem::take(&mut self.attaching) {
+                    self.replay_end = offset;
+                }
+                (vec![Show::Resized(size)], vec![])
+            }
             AgentFrame::Exited { terminal, code, .. } if terminal == self.terminal => {
                 self.exited = true;
                 self.outbox.clear();
@@ -169,7 +185,7 @@ impl TerminalClient {
             self.exited = false;
         }
         self.boot = Some(boot);
-        self.attached = true;
+        (self.attached, self.attaching) = (true, true);
         // The agent counts this connection's window from what the attach says the page holds.
         self.acked = self.acked.max(self.parsed);
         self.input_sent = self.input_acked;

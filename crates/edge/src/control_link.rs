@@ -10,7 +10,7 @@ use futures_util::{
     StreamExt,
     future::{Either, select},
 };
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 use worker::{Delay, WebSocket, WebsocketEvent, console_error};
 
 /// Reports the agent may make between two heartbeats; one that makes more is hostile or broken, and its link is dropped.
@@ -42,9 +42,11 @@ impl ControlLink {
         let Ok(mut events) = self.socket.events() else { return };
         let mut silent_ms = 0;
         let (mut beat_started_ms, mut reports) = (now_ms(), 0);
+        // Renewed only when it fires: an agent that always speaks first must still hear us.
+        let next_beat = || Box::pin(Delay::from(Duration::from_millis(HEARTBEAT_MS)));
+        let mut beat = next_beat();
         while silent_ms < SILENCE_MS_MAX {
-            let beat = pin!(Delay::from(Duration::from_millis(HEARTBEAT_MS)));
-            match select(events.next(), beat).await {
+            match select(events.next(), &mut beat).await {
                 Either::Left((Some(Ok(WebsocketEvent::Message(message))), _)) => {
                     silent_ms = 0;
                     if now_ms().saturating_sub(beat_started_ms) > HEARTBEAT_MS {
@@ -64,6 +66,7 @@ impl ControlLink {
                 }
                 Either::Left(_) => return,
                 Either::Right(_) => {
+                    beat = next_beat();
                     silent_ms += HEARTBEAT_MS;
                     self.send(&Command::Heartbeat);
                 }

@@ -18,6 +18,10 @@ pub(crate) async fn read<T: DeserializeOwned>(request: &mut Request) -> ApiResul
             }
         }
     }
+    // serde would also read a struct from an array.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
+        return Err(ApiError::with_message(ErrorCode::BadRequest, "The body must be a JSON object."));
+    }
     let text = if bytes.is_empty() { b"{}" } else { bytes.as_slice() };
     serde_json::from_slice(text).map_err(|error| ApiError::with_message(ErrorCode::BadRequest, error.to_string()))
 }

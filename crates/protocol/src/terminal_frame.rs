@@ -110,10 +110,13 @@ pub enum AgentFrame {
         /// Offset in the client's input stream.
         offset: u64,
     },
-    /// The terminal's real size. Payload: `columns u16 | rows u16`.
+    /// The terminal's real size, also the answer to an attach. Payload: `columns u16 | rows u16`.
     Resized {
         /// Terminal.
         terminal: u32,
+        /// Output bytes so far. What an attaching client gets before this offset is a replay: its screen must not answer
+        /// the questions that programs asked then.
+        offset: u64,
         /// Size now.
         size: Size,
     },
@@ -217,8 +220,8 @@ impl AgentFrame {
             Self::Output { terminal, offset, bytes } => with_bytes(OUTPUT, *terminal, *offset, bytes),
             Self::Gap { terminal, offset } => header(GAP, *terminal, *offset, 0),
             Self::InputAck { terminal, offset } => header(INPUT_ACK, *terminal, *offset, 0),
-            Self::Resized { terminal, size } => {
-                let mut out = header(RESIZED, *terminal, 0, 4);
+            Self::Resized { terminal, offset, size } => {
+                let mut out = header(RESIZED, *terminal, *offset, 4);
                 put_size(&mut out, *size);
                 out
             }
@@ -261,7 +264,7 @@ impl AgentFrame {
             OUTPUT => Self::Output { terminal, offset, bytes: reader.rest("bytes")?.to_vec() },
             GAP => Self::Gap { terminal, offset },
             INPUT_ACK => Self::InputAck { terminal, offset },
-            RESIZED => Self::Resized { terminal, size: reader.size()? },
+            RESIZED => Self::Resized { terminal, offset, size: reader.size()? },
             EXITED => Self::Exited { terminal, offset, code: i32::from_be_bytes(reader.array("code")?) },
             PONG => Self::Pong { token: offset },
             REFUSED => {

@@ -121,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     TcpListener::bind(("127.0.0.1", options.port))
         .with_context(|| format!("port {} is taken; choose another with --port", options.port))?;
     if options.build {
-        setup::run()?;
+        setup::to_run()?;
         build::all()?;
     }
     let runtime_version = runtime_version()?;

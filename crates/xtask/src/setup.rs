@@ -7,24 +7,38 @@ use crate::{
 use anyhow::{Result, bail};
 use std::{fs, path::Path};
 
-/// A system package and a file that proves it is there.
-const SYSTEM: &[(&str, &[&str])] = &[
+/// A system package and files of which one proves it is there.
+type Package = (&'static str, &'static [&'static str]);
+
+/// What journeys use besides.
+const FOR_TESTS: &[Package] = &[
+    ("chromium", &["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]),
+    ("chromium-driver", &["/usr/bin/chromedriver"]),
+    ("curl", &["/usr/bin/curl"]),
+    ("fonts-dejavu-core", &["/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"]),
+    ("procps", &["/usr/bin/top"]),
+    ("python3", &["/usr/bin/python3", "/usr/local/bin/python3"]),
+    ("vim-tiny", &["/usr/bin/vim", "/usr/bin/vi", "/usr/bin/vim.tiny"]),
+];
+/// What building and running Berth needs.
+const TO_RUN: &[Package] = &[
     ("nftables", &["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"]),
     ("iproute2", &["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip"]),
     ("pkg-config", &["/usr/bin/pkg-config"]),
     ("libssl-dev", &["/usr/include/openssl/ssl.h"]),
-    ("chromium", &["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]),
-    ("chromium-driver", &["/usr/bin/chromedriver"]),
-    ("fonts-dejavu-core", &["/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"]),
-    ("vim-tiny", &["/usr/bin/vim", "/usr/bin/vi", "/usr/bin/vim.tiny"]),
-    ("procps", &["/usr/bin/top"]),
 ];
 
-/// Installs everything that is missing; does nothing when nothing is.
+/// Installs everything that is missing, for tests too; does nothing when nothing is.
 pub(crate) fn run() -> Result<()> {
+    system_packages(FOR_TESTS)?;
+    to_run()
+}
+
+/// Installs what building and running needs.
+pub(crate) fn to_run() -> Result<()> {
     rust_targets()?;
     npm_packages()?;
-    system_packages()?;
+    system_packages(TO_RUN)?;
     for tool in tools::crate_tools()? {
         crate_tool(&tool)?;
     }
@@ -64,9 +78,9 @@ fn npm_packages() -> Result<()> {
     Ok(())
 }
 
-fn system_packages() -> Result<()> {
+fn system_packages(wanted: &[Package]) -> Result<()> {
     let is_missing = |files: &[&str]| !files.iter().any(|file| Path::new(file).exists());
-    let missing: Vec<&str> = SYSTEM.iter().filter(|(_, files)| is_missing(files)).map(|(name, _)| *name).collect();
+    let missing: Vec<&str> = wanted.iter().filter(|(_, files)| is_missing(files)).map(|(name, _)| *name).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -49,6 +49,21 @@ fn another_boot_clears_the_screen_and_forgets_what_was_typed() {
 }
 
 #[test]
+fn a_replayed_question_is_not_answered() {
+    let mut page = page();
+    page.take(welcome(A));
+    assert!(page.is_replaying(), "nobody knows yet how much is replayed");
+    page.take(AgentFrame::Resized { terminal: 1, offset: 4, size: SIZE });
+    page.take(AgentFrame::Output { terminal: 1, offset: 0, bytes: b"\x1b[c$ ".to_vec() });
+    page.parsed(3);
+    assert!(page.is_replaying());
+    page.parsed(2);
+    assert!(!page.is_replaying());
+    page.take(AgentFrame::Resized { terminal: 1, offset: 900, size: SIZE });
+    assert!(!page.is_replaying(), "a later size replays nothing");
+}
+
+#[test]
 fn a_large_paste_waits_for_its_window() {
     let mut page = page();
     page.take(welcome(A));

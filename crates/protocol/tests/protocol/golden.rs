@@ -61,7 +61,7 @@ fn agent_frames() {
         ),
         (AgentFrame::Gap { terminal: 1, offset: 3 }, "83 00000001 0000000000000003".into()),
         (AgentFrame::InputAck { terminal: 1, offset: 4 }, "84 00000001 0000000000000004".into()),
-        (AgentFrame::Resized { terminal: 1, size }, "85 00000001 0000000000000000 0050 0018".into()),
+        (AgentFrame::Resized { terminal: 1, offset: 6, size }, "85 00000001 0000000000000006 0050 0018".into()),
         (AgentFrame::Exited { terminal: 1, offset: 5, code: -1 }, "86 00000001 0000000000000005 ffffffff".into()),
         (AgentFrame::Pong { token: 9 }, "87 00000000 0000000000000009".into()),
         (
