@@ -23,6 +23,7 @@ pub fn run(args: &[String]) -> ExitCode {
             println!("{}", if asks_for_ports { "1" } else { "" });
             ExitCode::SUCCESS
         }
+        ["image", "rm", ..] => ExitCode::SUCCESS,
         ["info" | "pull" | "tag" | "rmi" | "ps" | "rm" | "login", ..] | ["context" | "version", ..] => {
             ExitCode::SUCCESS
         }

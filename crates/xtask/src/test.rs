@@ -73,12 +73,16 @@ fn page_widgets() -> Result<()> {
 
 /// What Cloudflare would be given.
 fn deploy_dry_run() -> Result<()> {
+    // A dry run pipes the Dockerfile into Docker's client. The engine's binary stands in for it: it reads its input to the
+    // end, so that wrangler never writes into a closed pipe.
+    let client = build::engine_path().with_file_name("docker");
+    let _ = std::fs::remove_file(&client);
+    std::os::unix::fs::symlink(build::engine_path(), &client)?;
     let mut command = tools::wrangler()?;
-    // Containers are images there; a dry run only checks that their Dockerfile is named rightly.
     command
         .args(["deploy", "--dry-run", "--outdir"])
         .arg(root().join("target/deploy"))
-        .env("WRANGLER_DOCKER_BIN", "true");
+        .env("WRANGLER_DOCKER_BIN", client);
     quiet_step("deploy, dry run", &mut command)
 }
 
