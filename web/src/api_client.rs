@@ -43,11 +43,6 @@ pub async fn sessions() -> ApiResult<SessionList> {
     call("GET", "/api/sessions", None::<&()>).await
 }
 
-/// One session.
-pub async fn session(id: SessionId) -> ApiResult<Session> {
-    call("GET", &format!("/api/sessions/{id}"), None::<&()>).await
-}
-
 /// Makes a session.
 pub async fn create() -> ApiResult<Session> {
     call("POST", "/api/sessions", Some(&CreateSession::default())).await

@@ -37,7 +37,7 @@ pub async fn reap(hub: Shared) {
 }
 
 /// Asks every process below the agent to end (HUP, then TERM), then kills what is left. Returns when none is left.
-pub async fn end_all(hub: &Shared) {
+pub async fn end_all() {
     for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGKILL] {
         let below = descendants(getpid());
         for pid in &below {
@@ -45,14 +45,14 @@ pub async fn end_all(hub: &Shared) {
             // A stopped program takes its signal only when it goes on.
             let _ = kill(*pid, Signal::SIGCONT);
         }
-        if tokio::time::timeout(Duration::from_millis(CHILD_GRACE_MS), gone(hub)).await.is_ok() {
+        if tokio::time::timeout(Duration::from_millis(CHILD_GRACE_MS), gone()).await.is_ok() {
             return;
         }
     }
 }
 
 /// Waits until no process is left below the agent; each end is a SIGCHLD, since the agent adopts orphans.
-async fn gone(_hub: &Shared) {
+async fn gone() {
     let Ok(mut child_ended) = signal(SignalKind::child()) else { return };
     while !descendants(getpid()).is_empty() {
         child_ended.recv().await;

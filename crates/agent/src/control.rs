@@ -73,7 +73,7 @@ fn take(command: Command, hub: &Shared) {
         Command::Drain => {
             let hub = Rc::clone(hub);
             spawn_local(async move {
-                children::end_all(&hub).await;
+                children::end_all().await;
                 emit(&hub, AgentEvent::Drained);
             });
         }

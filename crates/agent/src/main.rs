@@ -47,7 +47,7 @@ fn run() -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         terminate.recv().await;
         control::emit(&hub, AgentEvent::Terminating);
-        children::end_all(&hub).await;
+        children::end_all().await;
         Ok(())
     })
 }

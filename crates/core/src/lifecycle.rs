@@ -141,7 +141,7 @@ impl Lifecycle {
             (Stopped | Failed, Event::Start { boot }) => {
                 self.enter(Starting, Some(boot), now_ms);
                 self.deadline_ms = now_ms.saturating_add(START_MS_MAX);
-                vec![self.alarm_at(self.deadline_ms), Effect::Publish, Effect::StartContainer { boot }]
+                vec![alarm_at(self.deadline_ms), Effect::Publish, Effect::StartContainer { boot }]
             }
             // Asked twice: the first start is what they want.
             (Starting | Running, Event::Start { .. }) => vec![],
@@ -178,7 +178,7 @@ impl Lifecycle {
 
             (Starting, Event::Ready { boot }) if self.is_boot(boot) => {
                 self.enter(Running, Some(boot), now_ms);
-                vec![self.alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::Publish]
+                vec![alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::Publish]
             }
             (Stopping, Event::Ready { boot }) if self.is_boot(boot) => vec![Effect::Drain { boot }],
             (Stopping, Event::Drained { boot }) if self.is_boot(boot) => vec![Effect::Destroy],
@@ -209,7 +209,7 @@ impl Lifecycle {
         use SessionState::{Failed, Running, Starting, Stopped, Stopping};
         let Some(boot) = self.boot else {
             self.leftover = container_runs;
-            let retry = self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS));
+            let retry = alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS));
             return match (container_runs, self.deleting) {
                 (true, _) => vec![retry, Effect::Destroy],
                 (false, true) => vec![Effect::Erase],
@@ -218,10 +218,10 @@ impl Lifecycle {
         };
         match (self.state, container_runs) {
             (Starting, _) if now_ms >= self.deadline_ms => self.fail(Failure::StartTimedOut, now_ms),
-            (Starting, _) => vec![self.alarm_at(self.deadline_ms), Effect::StartContainer { boot }],
-            (Running, true) => vec![self.alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::OpenLink { boot }],
+            (Starting, _) => vec![alarm_at(self.deadline_ms), Effect::StartContainer { boot }],
+            (Running, true) => vec![alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::OpenLink { boot }],
             (Running, false) => self.fail(Failure::ContainerExited, now_ms),
-            (Stopping, true) => vec![self.alarm_at(self.deadline_ms), Effect::OpenLink { boot }],
+            (Stopping, true) => vec![alarm_at(self.deadline_ms), Effect::OpenLink { boot }],
             (Stopping, false) => vec![Effect::Destroy],
             (Stopped | Failed, _) => vec![],
         }
@@ -233,13 +233,13 @@ impl Lifecycle {
                 self.fail(Failure::StartTimedOut, now_ms)
             }
             (SessionState::Stopping, _) if now_ms >= self.deadline_ms => {
-                vec![self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy]
+                vec![alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy]
             }
             (SessionState::Running, Some(boot)) => {
-                vec![self.alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::OpenLink { boot }]
+                vec![alarm_at(now_ms.saturating_add(ALARM_MS_MAX)), Effect::OpenLink { boot }]
             }
-            (SessionState::Starting | SessionState::Stopping, _) => vec![self.alarm_at(self.deadline_ms)],
-            _ if self.leftover => vec![self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy],
+            (SessionState::Starting | SessionState::Stopping, _) => vec![alarm_at(self.deadline_ms)],
+            _ if self.leftover => vec![alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy],
             _ if self.deleting => vec![Effect::Erase],
             _ => vec![],
         }
@@ -250,7 +250,7 @@ impl Lifecycle {
         let was_running = self.state == SessionState::Running;
         self.enter(SessionState::Stopping, boot, now_ms);
         self.deadline_ms = now_ms.saturating_add(STOP_MS_MAX);
-        let mut effects = vec![self.alarm_at(self.deadline_ms), Effect::Publish];
+        let mut effects = vec![alarm_at(self.deadline_ms), Effect::Publish];
         if let (true, Some(boot)) = (was_running, boot) {
             effects.push(Effect::Drain { boot });
         }
@@ -270,7 +270,7 @@ impl Lifecycle {
         self.enter(SessionState::Failed, None, now_ms);
         self.failure = Some(failure);
         self.leftover = true;
-        vec![self.alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy, Effect::Publish]
+        vec![alarm_at(now_ms.saturating_add(DESTROY_RETRY_MS)), Effect::Destroy, Effect::Publish]
     }
 
     fn enter(&mut self, state: SessionState, boot: Option<BootId>, now_ms: u64) {
@@ -285,8 +285,8 @@ impl Lifecycle {
     fn is_boot(&self, boot: BootId) -> bool {
         self.boot == Some(boot)
     }
+}
 
-    fn alarm_at(&self, at_ms: u64) -> Effect {
-        Effect::SetAlarm { at_ms: Some(at_ms) }
-    }
+fn alarm_at(at_ms: u64) -> Effect {
+    Effect::SetAlarm { at_ms: Some(at_ms) }
 }

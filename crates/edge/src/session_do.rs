@@ -417,7 +417,7 @@ impl Shell {
     async fn publish(&self) {
         let Some(record) = self.record() else { return };
         for (user, role) in &record.members {
-            let call = PublishCall::Changed(self.view(*role).map(Box::new));
+            let call = PublishCall::Changed(Box::new(record.view(*role)));
             self.tell(*user, &call).await;
         }
     }

@@ -24,7 +24,7 @@ const DASHBOARDS_MAX: usize = 32;
 #[derive(Serialize, Deserialize)]
 pub(crate) enum PublishCall {
     /// A session as this user sees it.
-    Changed(Option<Box<Session>>),
+    Changed(Box<Session>),
     /// A session is gone.
     Removed(SessionId),
 }
@@ -73,8 +73,7 @@ impl UserObject {
             "/states" => Ok(Response::from_json(&self.states()?)?),
             "/publish" => {
                 match object_call::body::<PublishCall>(&mut request).await? {
-                    PublishCall::Changed(Some(session)) => self.changed(*session)?,
-                    PublishCall::Changed(None) => {}
+                    PublishCall::Changed(session) => self.changed(*session)?,
                     PublishCall::Removed(id) => self.removed(id)?,
                 }
                 Ok(Response::empty()?)
